@@ -1,0 +1,46 @@
+"""The command `bench`: one file a command. This stays light: what is heavy is imported when it is used."""
+
+import os
+import sys
+from importlib import import_module
+
+import typer
+
+from bench.errors import InputError
+
+COMMAND = os.environ.get("BENCH_COMMAND", "bench")
+"""How the person called us, for the commands that we suggest."""
+
+app = typer.Typer(
+    name="bench",
+    help="What does a million tokens cost on this hardware, at this precision, and when is that cheaper than an API?",
+    epilog=f"First: {COMMAND} run configs/quickstart.yaml",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _name in ("run", "report", "doctor", "models", "prices", "schema"):
+    import_module(f"bench.cli.{_name}").add_to(app)
+
+
+def warn(message: str) -> None:
+    """One line on standard error; the work goes on."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command. Bad input: one line each on standard error and exit code 2, no traceback."""
+    try:
+        app()
+    except InputError as error:
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`); nothing is left to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(141)

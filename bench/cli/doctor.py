@@ -1,0 +1,50 @@
+"""`bench doctor`: what this machine has, what will work on it, and what to install for the rest."""
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(name="doctor", epilog="Example: bench doctor")(doctor)
+
+
+def doctor() -> None:
+    """Show CPU, GPUs, memory and versions, and which runners and precisions will work here."""
+    from bench import runners
+    from bench.cost import hourly
+    from bench.errors import InputError
+    from bench.models import builtin, catalogue
+    from bench.schema import CostChoices, ModelFacts
+    from bench.sensors import busy, environment, nvidia
+
+    found = environment.detect()
+    load = busy.load_average()
+    print(
+        f"system      {found.system}, Python {found.python}, bench {found.bench_version} {found.bench_revision or ''}"
+    )
+    print(f"CPU         {found.cpu_model}: {found.cpu_usable} usable of {found.cpu_logical}, load {load or 0:.1f}")
+    limit = f", limited to {found.memory_limit_bytes / 1e9:.1f} GB" if found.memory_limit_bytes else ""
+    print(f"memory      {found.memory_total_bytes / 1e9:.1f} GB{limit}")
+    for device in found.accelerators:
+        print(f"GPU         {device.name}, {(device.memory_bytes or 0) / 1e9:.1f} GB, driver {device.driver}")
+    if not found.accelerators:
+        print(f"GPU         none: {nvidia.reason() or 'the driver shows no device'}")
+    print(f"packages    {', '.join(f'{name} {version}' for name, version in found.packages.items())}")
+    for name in catalogue.BUILTINS:
+        print(
+            f"model       builtin:{name} {'ready' if builtin.is_ready(name) else 'not fetched yet (bench models --fetch)'}"
+        )
+    places = {f"cuda:{index}": 0 for index in range(len(found.accelerators))} or {"cpu": 0}
+    facts = ModelFacts(parameters=0, weights_bytes=0, vocab_size=0, dtype="", device="", placement=places)
+    try:
+        print(f"price       {hourly.rate(CostChoices(), found, facts).basis}")
+    except InputError as error:
+        print(f"price       {error.lines[0]}")
+    for name in runners.names():
+        print(f"\nrunner {name}")
+        try:
+            able = runners.find(name).precisions(found)
+        except InputError as error:
+            print(f"  {error.lines[0]}")
+            continue
+        for precision, problem in able.items():
+            print(f"  {precision:<11} {'works here' if problem is None else problem}")

@@ -1,0 +1,53 @@
+"""`bench report RUN…`: the table of stored records, with today's or any other prices. Imports no engine."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        name="report",
+        epilog="Example: bench report results/local/quickstart --usd-per-hour 0.40 --api openai/gpt-5-mini",
+    )(report)
+
+
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="Run folders, or journals (records.jsonl).", show_default=False)],
+    usd_per_hour: Annotated[float | None, typer.Option(help="What the machine costs, in USD per hour.")] = None,
+    provider: Annotated[str | None, typer.Option(help="Take the hourly price from this provider.")] = None,
+    api: Annotated[list[str] | None, typer.Option(help="provider/model to compare with; repeat for more.")] = None,
+    utilisation: Annotated[
+        float | None, typer.Option(help="Share of its hours that the machine serves, 0 to 1.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help="table, md, csv or json.")] = "table",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the screen.")] = None,
+    all_cells: Annotated[
+        bool, typer.Option("--all-cells", help="Also cells that are no longer in the config.")
+    ] = False,
+) -> None:
+    """Recompute the table from stored records: new prices need no new run."""
+    from bench.cli import warn
+    from bench.cli.choices import overridden
+    from bench.cli.finish import rows_of
+    from bench.errors import InputError, nearest
+    from bench.plan.folder import read_plan, write_text
+    from bench.report.render import FORMATS, render
+    from bench.schema import CostChoices
+
+    if form not in FORMATS:
+        raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
+    found = []
+    for run in runs:
+        plan = read_plan(run) if run.is_dir() else None
+        cost = overridden(plan.cost if plan is not None else CostChoices(), usd_per_hour, provider, api, utilisation)
+        found += rows_of(run, cost, warn, all_cells)
+    if not found:
+        raise InputError(f"{', '.join(str(run) for run in runs)}: no records; run the config first")
+    text = render(found, form, width=shutil.get_terminal_size((120, 24)).columns)
+    if out is not None:
+        write_text(out, text)
+    else:
+        print(text, end="")

@@ -1,0 +1,1 @@
+"""Pure functions from rates and prices to dollars, and adapters to price data."""

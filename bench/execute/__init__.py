@@ -1,0 +1,1 @@
+"""One child process a cell, exactly one record each, whatever happens."""

@@ -1,0 +1,103 @@
+"""`python -m bench.execute.worker FD`: the child process that measures one replicate of one cell.
+
+Reads a job as one JSON line from standard input, writes messages as JSON lines to the pipe FD, and waits after each
+announcement for the parent's "go": the parent draws its progress first and then sleeps, so that nothing of ours runs
+while a round is timed. Standard output and error belong to the engine and end up in the cell's log. When the parent is
+gone (end of input, or the kernel's death signal), the child ends too.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from bench import runners
+from bench.errors import BrokenContractError, DoesNotFitError, InputError, UnsupportedError
+from bench.measure import offline
+from bench.schema import Failure, Job, Measurement
+
+PR_SET_PDEATHSIG = 1
+
+
+class Message(BaseModel):
+    """One line from the child: an announcement of the next pass, or how the job ended."""
+
+    phase: str | None = None
+    estimate_s: float | None = None
+    status: str | None = None
+    error: Failure | None = None
+    measurement: Measurement | None = None
+
+
+def main(fd: int) -> None:
+    """Measure the job on standard input and report through `fd`."""
+    _die_with_parent()
+    job = Job.model_validate_json(sys.stdin.readline())
+    out = os.fdopen(fd, "w", encoding="utf-8", buffering=1)
+
+    def announce(phase: str, estimate_s: float | None) -> None:
+        _send(out, Message(phase=phase, estimate_s=estimate_s))
+        if not sys.stdin.readline():
+            os._exit(1)  # the parent is gone: nobody would keep the result
+
+    _send(out, _measured(job, announce))
+    out.flush()
+    # Engines leave threads and exit hooks behind that can hang or crash; the result is already with the parent.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _measured(job: Job, announce: offline.Announce) -> Message:
+    cell = job.cell
+    runner: runners.Runner | None = None
+    try:
+        kind = runners.find(cell.runner.name)
+        options = kind.Options.model_validate(cell.runner.options)
+        runner = kind(cell.model, cell.precision, options)
+        return Message(status="ok", measurement=offline.measure(cell, job.replicate, runner, announce))
+    except UnsupportedError as error:
+        return Message(status="unsupported", error=Failure(reason=error.reason, remedy=error.remedy))
+    except DoesNotFitError as error:
+        return Message(status="oom", error=Failure(reason=error.reason, remedy=error.remedy))
+    except BrokenContractError as error:
+        return Message(status="invalid", error=Failure(reason=str(error), remedy="report this to the runner's authors"))
+    except InputError as error:
+        return Message(status="invalid", error=Failure(reason=error.lines[0]))
+    except Exception as error:
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        if isinstance(error, MemoryError) or (runner is not None and runner.out_of_memory(error)):
+            return Message(
+                status="oom", error=Failure(reason=reason, remedy="smaller batch, shorter input, fewer bits")
+            )
+        return Message(status="crashed", error=Failure(reason=reason))
+
+
+def _send(out: Any, message: Message) -> None:
+    out.write(message.model_dump_json(exclude_none=True) + "\n")
+    out.flush()
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end this process with its parent, and to pick it first when memory runs out."""
+    if not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    except OSError:
+        pass  # a container may forbid it; the parent still writes the record
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]))
+    except json.JSONDecodeError:
+        sys.exit("bench.execute.worker is started by `bench run`")

@@ -1,0 +1,1 @@
+"""The only clock of the project: what is timed, and how."""

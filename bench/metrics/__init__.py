@@ -1,0 +1,1 @@
+"""Pure functions from raw facts to figures: no clock, no file, no engine."""

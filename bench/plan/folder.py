@@ -1,0 +1,69 @@
+"""A run's folder: the plan beside the journal, so that a report needs no config."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from bench.errors import InputError
+from bench.schema import Cell, CostChoices, Noun, Sweep
+
+PLAN = "plan.json"
+
+
+class StoredPlan(Noun):
+    """What a run folder says of its plan."""
+
+    schema_version: int = 1
+    name: str
+    config: str
+    cells: tuple[str, ...]
+    replicates: int
+    cost: CostChoices = CostChoices()
+
+
+def write_plan(folder: Path, sweep: Sweep, cells: Sequence[Cell], config: Path) -> None:
+    """Keep the order of the cells and the choices of cost. Raises InputError when the folder cannot be written."""
+    plan = StoredPlan(
+        name=sweep.name,
+        config=config.name,
+        cells=tuple(cell.cell_id for cell in cells),
+        replicates=sweep.replicates,
+        cost=sweep.cost,
+    )
+    write_text(folder / PLAN, plan.model_dump_json(indent=1) + "\n")
+
+
+def read_plan(folder: Path) -> StoredPlan | None:
+    """The stored plan, None where there is none that can be read."""
+    try:
+        return StoredPlan.model_validate(json.loads((folder / PLAN).read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def set_aside(folder: Path) -> None:
+    """Move a run's folder out of the way, under a name with its date; nothing is deleted."""
+    if not folder.exists():
+        return
+    stamp = datetime.fromtimestamp(folder.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
+    target = folder.with_name(f"{folder.name}.{stamp}")
+    try:
+        folder.rename(target)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be set aside as {target.name} ({error.strerror}); name another --out"
+        ) from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or leave the old one: never half of it. Raises InputError when it cannot be written."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot write it ({error.strerror}); free space or choose another folder") from None

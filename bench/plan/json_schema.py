@@ -1,0 +1,81 @@
+"""The JSON Schema of a config: what editors complete and check. Made from the nouns, so that it cannot drift."""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from bench import runners
+from bench.models import catalogue
+from bench.plan.read import SHORTHAND
+from bench.schema import PRECISIONS, CostChoices, Model, Protocol, Sweep, Workload
+
+SHIPPED = ("transformers", "fake")
+"""Runners in the schema; those of other packages are checked by `bench run` alone."""
+
+
+def text() -> str:
+    """The schema as JSON text."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """A schema of draft 2020-12."""
+    plain = Sweep.model_json_schema()["properties"]
+    kinds = {noun.__name__: noun for noun in PRECISIONS.values()}
+    sections: dict[str, Any] = {
+        "models": _list([_mapping(Model)], _names([*_models()], free=True)),
+        "precisions": _list([_mapping(noun) for noun in kinds.values()], _names(PRECISIONS)),
+        "runners": _list([_runner(name) for name in SHIPPED], _names(SHIPPED, free=True)),
+        "workloads": _list([_mapping(Workload)], None),
+        "protocol": _object(Protocol),
+        "cost": _object(CostChoices),
+        "name": {"type": "string", "description": "name of the run's folder; default the file's name"},
+        "replicates": plain["replicates"],
+        "timeout_s": plain["timeout_s"],
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "llm-cost-bench config",
+        "description": "Lists are a matrix: every combination is one cell.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["models", "precisions", "workloads"],
+        "properties": sections,
+    }
+
+
+def _models() -> list[str]:
+    return [f"builtin:{name}" for name in catalogue.BUILTINS] + [f"shape:{name}" for name in catalogue.shapes()]
+
+
+def _names(known: Any, free: bool = False) -> dict[str, Any]:
+    names = sorted(known)
+    return {"anyOf": [{"enum": names}, {"type": "string"}]} if free else {"enum": names}
+
+
+def _list(mappings: list[dict[str, Any]], name: dict[str, Any] | None) -> dict[str, Any]:
+    choices = [*([name] if name is not None else []), *mappings]
+    item = {"anyOf": choices} if len(choices) > 1 else choices[0]
+    return {"anyOf": [{"type": "array", "minItems": 1, "items": item}, item]}
+
+
+def _object(noun: type[BaseModel]) -> dict[str, Any]:
+    found = noun.model_json_schema()
+    found.pop("title", None)
+    return {**found, "additionalProperties": False}
+
+
+def _mapping(noun: type[BaseModel]) -> dict[str, Any]:
+    """A mapping whose values may be lists: each is a dimension of the matrix."""
+    found = _object(noun)
+    for key, value in found["properties"].items():
+        found["properties"][key] = {"anyOf": [value, {"type": "array", "minItems": 1, "items": value}]}
+    return found
+
+
+def _runner(name: str) -> dict[str, Any]:
+    found = _mapping(runners.find(name).Options)
+    found["properties"] = {"name": {"const": name}, **found["properties"]}
+    found["required"] = [SHORTHAND["runners"]]
+    return found

@@ -1,0 +1,221 @@
+"""A config file, read and checked: every mistake is one line with file, line, key and remedy."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from bench import runners
+from bench.cost import api_prices, hardware_prices
+from bench.errors import InputError, nearest
+from bench.models import catalogue
+from bench.plan.source import Loc, Source, load
+from bench.schema import PRECISIONS, CostChoices, Model, Protocol, RunnerChoice, Sweep, Workload
+
+MATRIX = ("models", "precisions", "runners", "workloads")
+SCALARS = ("name", "replicates", "timeout_s", "protocol", "cost")
+SHORTHAND = {"models": "source", "precisions": "name", "runners": "name"}
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def sweep(path: Path) -> Sweep:
+    """Read a config. Raises InputError with one line for each mistake in it."""
+    return _Reader(load(path)).sweep()
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.errors: list[str] = []
+
+    def sweep(self) -> Sweep:
+        data = self.source.data
+        if not isinstance(data, dict):
+            raise InputError(self.source.error((), "a config is a mapping of keys; see configs/quickstart.yaml"))
+        for key in data:
+            if key not in MATRIX + SCALARS:
+                self._say((key,), f"unknown key; {nearest(key, MATRIX + SCALARS)}")
+        data.setdefault("runners", ["transformers"])
+        parts: dict[str, Any] = {
+            "models": self._entries("models", self._model),
+            "precisions": self._entries("precisions", self._precision),
+            "runners": self._entries("runners", self._runner),
+            "workloads": self._entries("workloads", self._workload),
+            "protocol": self._checked(Protocol, data.get("protocol") or {}, ("protocol",)),
+            "cost": self._cost(data.get("cost") or {}),
+            "name": data.get("name", self.source.path.stem),
+        }
+        if (
+            not isinstance(parts["name"], str)
+            or not parts["name"].replace("-", "").replace("_", "").replace(".", "").isalnum()
+        ):
+            self._say(("name",), "must be letters, digits, '-', '_' and '.' only: it names the run's folder")
+        extra = {key: data[key] for key in ("replicates", "timeout_s") if key in data}
+        if self.errors:
+            self._checked_fields(extra)
+            raise InputError(*self.errors)
+        try:
+            return Sweep.model_validate({**parts, **extra}, strict=True)
+        except ValidationError as error:
+            self._collect(Sweep, error, ())
+            raise InputError(*self.errors) from None
+
+    def _checked_fields(self, extra: dict[str, Any]) -> None:
+        """Also name mistakes in plain fields when there were others, so that one run shows them all."""
+        filler = {"name": "x", "models": (), "precisions": (), "runners": (), "workloads": ()}
+        try:
+            Sweep.model_validate({**filler, **extra}, strict=True)
+        except ValidationError as error:
+            self._collect(Sweep, error, ())
+
+    # --- sections
+
+    def _entries(self, section: str, read_one: Any) -> tuple[Any, ...]:
+        raw = self.source.data.get(section)
+        if section not in self.source.data:
+            self._say((), f"{section}: missing; a config needs at least one of them")
+            return ()
+        entries = raw if isinstance(raw, list) else [raw]
+        if not entries or raw is None:
+            self._say((section,), "empty list: there would be nothing to run; name at least one")
+            return ()
+        found: list[Any] = []
+        for index, entry in enumerate(entries):
+            loc: Loc = (section, index) if isinstance(raw, list) else (section,)
+            if section in SHORTHAND and not isinstance(entry, dict | list) and entry is not None:
+                entry = {SHORTHAND[section]: str(entry)}
+            if not isinstance(entry, dict):
+                self._say(loc, "must be a name or a mapping of keys" if section in SHORTHAND else "must be a mapping")
+                continue
+            for point in self._product(entry, loc):
+                item = read_one(point, loc)
+                if item is not None and item not in found:
+                    found.append(item)
+        return tuple(found)
+
+    def _product(self, entry: dict[str, Any], loc: Loc) -> Iterator[dict[str, Any]]:
+        """Every combination of the listed values: `batch_size: [1, 8]` is two workloads."""
+        choices: list[list[tuple[str, Any]]] = []
+        for key, value in entry.items():
+            if isinstance(value, list):
+                if not value:
+                    self._say((*loc, key), "empty list: there would be nothing to run")
+                    return
+                choices.append([(key, one) for one in value])
+            else:
+                choices.append([(key, value)])
+        for combination in itertools.product(*choices):
+            yield dict(combination)
+
+    def _model(self, point: dict[str, Any], loc: Loc) -> Model | None:
+        model = self._checked(Model, point, loc)
+        if model is None:
+            return None
+        try:
+            return catalogue.checked(model, self.source.path.parent)
+        except InputError as error:
+            self._say((*loc, "source"), error.lines[0])
+            return None
+
+    def _precision(self, point: dict[str, Any], loc: Loc) -> Any:
+        name = point.get("name")
+        if name is None:
+            self._say(loc, f"name: missing; known: {', '.join(PRECISIONS)}")
+            return None
+        noun = PRECISIONS.get(str(name))
+        if noun is None:
+            self._say(loc, f"unknown precision {str(name)!r}; {nearest(str(name), PRECISIONS)}")
+            return None
+        return self._checked(noun, point, loc)
+
+    def _runner(self, point: dict[str, Any], loc: Loc) -> RunnerChoice | None:
+        name = str(point.pop("name", "transformers"))
+        try:
+            options_type = runners.find(name).Options
+        except InputError as error:
+            self._say((*loc, "name"), error.lines[0])
+            return None
+        options = self._checked(options_type, point, loc)
+        if options is None:
+            return None
+        return RunnerChoice(name=name, options=options.model_dump(mode="json"))
+
+    def _workload(self, point: dict[str, Any], loc: Loc) -> Workload | None:
+        return self._checked(Workload, point, loc)
+
+    def _cost(self, raw: Any) -> CostChoices | None:
+        if isinstance(raw, dict) and isinstance(raw.get("apis"), str):
+            raw = {**raw, "apis": [raw["apis"]]}
+        if isinstance(raw, dict) and isinstance(raw.get("apis"), list):
+            raw = {**raw, "apis": tuple(raw["apis"])}
+        choices = self._checked(CostChoices, raw, ("cost",))
+        if choices is None:
+            return None
+        try:
+            if choices.provider is not None:
+                hardware_prices.check_provider(choices.provider)
+        except InputError as error:
+            self._say(("cost", "provider"), error.lines[0])
+        for index, name in enumerate(choices.apis or ()):
+            try:
+                api_prices.lookup(name)
+            except InputError as error:
+                self._say(("cost", "apis", index), error.lines[0])
+        return choices
+
+    # --- errors
+
+    def _say(self, loc: Loc, message: str) -> None:
+        line = self.source.error(loc, message)
+        if line not in self.errors:
+            self.errors.append(line)
+
+    def _checked(self, noun: type[T], value: Any, loc: Loc) -> T | None:
+        if not isinstance(value, dict):
+            self._say(loc, "must be a mapping of keys")
+            return None
+        try:
+            return noun.model_validate(value, extra="forbid", strict=True)
+        except ValidationError as error:
+            self._collect(noun, error, loc)
+            return None
+
+    def _collect(self, noun: type[BaseModel], error: ValidationError, loc: Loc) -> None:
+        for problem in error.errors():
+            where: Loc = (*loc, *problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                owner = _noun_at(noun, problem["loc"][:-1])
+                self._say(where, f"unknown key; {nearest(str(problem['loc'][-1]), owner.model_fields)}")
+            elif problem["type"] == "missing":
+                self._say(loc, f"{problem['loc'][-1]}: missing")
+            else:
+                got = problem["input"]
+                shown = "" if isinstance(got, dict | list | BaseModel) else f" (got {got!r})"
+                self._say(where, _plain(problem["msg"]) + shown)
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
+
+
+def _noun_at(noun: type[BaseModel], loc: Loc) -> type[BaseModel]:
+    """The noun whose keys stand at `loc` inside `noun`."""
+    for part in loc:
+        if isinstance(part, str) and part in noun.model_fields:
+            for candidate in _nouns_in(noun.model_fields[part].annotation):
+                noun = candidate
+                break
+    return noun
+
+
+def _nouns_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType, tuple, list, dict):
+        for part in get_args(annotation):
+            yield from _nouns_in(part)

@@ -1,0 +1,86 @@
+"""A row as plain data for programs: SI units and dollars in the names, nothing rounded."""
+
+from typing import Any
+
+from bench.metrics.statistics import Estimate
+from bench.report import table
+from bench.report.rows import Row
+
+REPORT_SCHEMA_VERSION = 1
+
+_FIGURES = (
+    "prefill_tokens_per_s",
+    "decode_tokens_per_s",
+    "output_tokens_per_s",
+    "total_tokens_per_s",
+    "ttft_s",
+    "tpot_s",
+    "e2el_s",
+    "load_s",
+    "first_generate_s",
+)
+
+
+def flat(row: Row) -> dict[str, Any]:
+    """Keys and plain values, for a line of CSV."""
+    work = row.cell.workload
+    line: dict[str, Any] = {
+        "cell_id": row.cell.cell_id,
+        "model": table.model(row),
+        "runner": row.cell.runner.name,
+        "precision": table.precision(row),
+        "batch_size": work.batch_size,
+        "input_tokens": work.input_tokens,
+        "output_tokens": work.output_tokens,
+        "status": row.status,
+        "verdict": table.verdict(row),
+        "failure": row.failure.reason if row.failure is not None else None,
+        "replicates": row.replicates,
+    }
+    figures = row.figures
+    for name in _FIGURES:
+        line.update(_with_interval(name, None if figures is None else getattr(figures, name)))
+    memory = {} if figures is None else figures.memory.model_dump(exclude={"reasons"})
+    line.update(memory)
+    dollars = row.dollars
+    line["usd_per_hour"] = None if dollars is None else dollars.rate.usd_per_hour
+    line["utilisation"] = None if dollars is None else dollars.utilisation
+    line["input_usd_per_mtok"] = None if dollars is None else dollars.split.input_usd_per_mtok
+    line["output_usd_per_mtok"] = None if dollars is None else dollars.split.output_usd_per_mtok
+    line.update(_with_interval("blended_usd_per_mtok", None if dollars is None else dollars.blended_usd_per_mtok))
+    line.update(_with_interval("usd_per_request", None if dollars is None else dollars.usd_per_request))
+    best = table.cheapest(row)
+    line["cheapest_api"] = None if best is None else best.api
+    line["cheapest_api_usd_per_request"] = None if best is None else best.api_usd_per_request
+    line.update(_with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
+    line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
+    return line
+
+
+def nested(row: Row) -> dict[str, Any]:
+    """The flat line, with what has a structure of its own."""
+    whole = flat(row)
+    whole["cell"] = row.cell.model_dump(mode="json")
+    whole["environment"] = row.environment.model_dump(mode="json")
+    whole["facts"] = None if row.figures is None else row.figures.facts.model_dump(mode="json")
+    whole["memory_reasons"] = {} if row.figures is None else row.figures.memory.reasons
+    whole["reasons"] = [{"code": reason.code, "what": reason.what, "remedy": reason.remedy} for reason in row.verdict]
+    whole["error"] = None if row.failure is None else row.failure.model_dump(mode="json")
+    whole["no_dollars_because"] = row.no_dollars_because
+    whole["hardware_price"] = None if row.dollars is None else row.dollars.rate.basis
+    whole["apis"] = [
+        {
+            "api": one.api,
+            "usd_per_request": one.api_usd_per_request,
+            **_with_interval("ratio", one.ratio),
+            "break_even_utilisation": one.break_even_utilisation,
+        }
+        for one in (row.dollars.apis if row.dollars is not None else ())
+    ]
+    return whole
+
+
+def _with_interval(name: str, of: Estimate | None) -> dict[str, float | None]:
+    if of is None:
+        return {name: None, f"{name}_low": None, f"{name}_high": None}
+    return {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}

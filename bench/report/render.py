@@ -1,0 +1,120 @@
+"""Rows as text: terminal, Markdown, CSV or JSON."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bench.report import table
+from bench.report.figures import REPORT_SCHEMA_VERSION, flat, nested
+from bench.report.footnotes import footnotes
+from bench.report.rows import Row
+
+FORMATS = ("table", "md", "csv", "json")
+
+
+def render(rows: Sequence[Row], form: str, width: int | None = None) -> str:
+    """The whole report in one of `FORMATS`; `width` is the terminal's, for `table` alone."""
+    if form == "md":
+        return markdown(rows)
+    if form == "csv":
+        return comma_separated(rows)
+    if form == "json":
+        return as_json(rows)
+    return terminal(rows, width)
+
+
+def terminal(rows: Sequence[Row], width: int | None) -> str:
+    """Tables drawn for a terminal; on a narrow one speed and dollars stand below each other."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    buffer = io.StringIO()
+    console = Console(file=buffer, width=width, highlight=False, markup=False, color_system=None)
+    columns, caption = table.columns(rows)
+    whole = _drawn(rows, columns, caption)
+    if Measurement.get(console, console.options.update(width=10_000), whole).maximum <= console.width:
+        console.print(whole)
+    else:
+        names = [column for column in columns if column.group == "name"]
+        for group, heading in (("speed", "speed and memory"), ("dollars", "dollars")):
+            part = [*names, *(column for column in columns if column.group == group)]
+            console.print(_drawn(rows, part, f"{caption} · {heading}" if caption else heading))
+    headings, lines = table.api_table(rows)
+    if lines:
+        broken = [heading.replace("/", "/\n", 1) if "/" in heading else heading for heading in headings]
+        console.print(_grid("the same requests at APIs", broken, lines, left=1))
+    for note in footnotes(rows):
+        console.print(f"• {note}", soft_wrap=False)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _drawn(rows: Sequence[Row], columns: Sequence[table.Column], caption: str) -> Any:
+    lines = [tuple(column.text(row) for column in columns) for row in rows]
+    left = [index for index, column in enumerate(columns) if not column.numeric]
+    return _grid(caption, [column.heading for column in columns], lines, left=left)
+
+
+def _grid(title: str, headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: int | Sequence[int]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    grid = Table(title=title or None, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    lefts = range(left) if isinstance(left, int) else left
+    for index, heading in enumerate(headings):
+        grid.add_column(heading, justify="left" if index in lefts else "right", overflow="fold")
+    for line in lines:
+        grid.add_row(*line)
+    return grid
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """GitHub-flavoured tables and footnotes."""
+    from tabulate import tabulate
+
+    def grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> str:
+        align = ["left" if index in left else "right" for index in range(len(headings))]
+        cells = [[_escaped(text) for text in line] for line in lines]
+        return tabulate(cells, [_escaped(one) for one in headings], "github", colalign=align, disable_numparse=True)
+
+    columns, caption = table.columns(rows)
+    lines = [tuple(column.text(row) for column in columns) for row in rows]
+    left = [index for index, column in enumerate(columns) if not column.numeric]
+    parts = [f"**{_escaped(caption)}**"] if caption else []
+    parts.append(grid([column.heading for column in columns], lines, left))
+    headings, compared = table.api_table(rows)
+    if compared:
+        parts += ["**the same requests at APIs**", grid(headings, compared, (0,))]
+    parts.append("\n".join(f"- {_escaped(note)}" for note in footnotes(rows)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _escaped(text: str) -> str:
+    """Text that cannot become markup: a model's name or an error is not ours."""
+    for mark in ("\\", "|", "<", ">", "*", "`", "[", "]"):
+        text = text.replace(mark, "\\" + mark)
+    return " ".join(text.split())
+
+
+def comma_separated(rows: Sequence[Row]) -> str:
+    """One line a row, SI units and dollars in the headings; no rounding."""
+    found = [flat(row) for row in rows]
+    headings = list(dict.fromkeys(key for line in found for key in line))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, headings, lineterminator="\n", restval="")
+    writer.writeheader()
+    for line in found:
+        writer.writerow({key: _guarded(value) for key, value in line.items()})
+    return out.getvalue()
+
+
+def _guarded(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula is quoted."""
+    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
+
+
+def as_json(rows: Sequence[Row]) -> str:
+    """Everything, with a schema version."""
+    whole = {"schema_version": REPORT_SCHEMA_VERSION, "rows": [nested(row) for row in rows], "notes": footnotes(rows)}
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,209 @@
+"""The columns of the results table: what stands in a cell of it, in the units that people read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bench.metrics.statistics import Estimate
+from bench.models import catalogue
+from bench.report.rows import ApiComparison, Row
+
+MS = 1e3
+GB = 1e9
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading, and the text of a row under it. `group` places it in one of two tables on a narrow screen."""
+
+    heading: str
+    group: str
+    text: Callable[[Row], str]
+    numeric: bool = True
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Three significant digits, no exponent.
+
+    >>> number(0.012345), number(1234.5), number(21.06), number(None)
+    ('0.0123', '1,234', '21.1', '–')
+    """
+    if value is None:
+        return NONE
+    if value == 0:
+        return "0"
+    size = abs(value)
+    places = 0
+    while size < 10 ** (digits - 1) and places < 12:
+        size *= 10
+        places += 1
+    return f"{value:,.{places}f}"
+
+
+def spread(of: Estimate | None) -> str:
+    """The half-width of the interval.
+
+    >>> spread(Estimate(10.0, 9.5, 10.526, 3))
+    ' ±5%'
+    """
+    half = None if of is None else of.spread()
+    return "" if half is None else f" ±{half:.0%}" if half >= 0.0095 else f" ±{half:.1%}"
+
+
+def _estimate(
+    get: Callable[[Row], Estimate | None], factor: float = 1.0, interval: bool = False
+) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        found = get(row)
+        if found is None:
+            return NONE
+        return number(found.value * factor) + (spread(found) if interval else "")
+
+    return text
+
+
+def _figure(name: str) -> Callable[[Row], Estimate | None]:
+    return lambda row: None if row.figures is None else getattr(row.figures, name)
+
+
+def cheapest(row: Row) -> ApiComparison | None:
+    """The cheapest of the compared APIs for this row's requests."""
+    if row.dollars is None or not row.dollars.apis:
+        return None
+    return min(row.dollars.apis, key=lambda one: one.api_usd_per_request)
+
+
+def model(row: Row) -> str:
+    marked = row.figures is not None and row.figures.facts.random_weights
+    return catalogue.label(row.cell.model) + (" (random weights)" if marked else "")
+
+
+def precision(row: Row) -> str:
+    """The precision's name, with the options that differ from its defaults."""
+    return row.cell.precision.name + _changed(row.cell.precision.model_dump(exclude_defaults=True, exclude={"name"}))
+
+
+def runner(row: Row) -> str:
+    return row.cell.runner.name
+
+
+def _changed(options: dict[str, object]) -> str:
+    return "".join(f" {key}={value}" for key, value in options.items())
+
+
+def peak_bytes(row: Row) -> int | None:
+    """What the cell needs at least: reserved device memory on a GPU, else the resident peak, loading included."""
+    if row.figures is None:
+        return None
+    memory = row.figures.memory
+    if memory.cuda_peak_reserved_bytes is not None:
+        return memory.cuda_peak_reserved_bytes
+    peaks = [size for size in (memory.rss_load_peak_bytes, memory.rss_peak_bytes) if size is not None]
+    return max(peaks) if peaks else None
+
+
+def verdict(row: Row) -> str:
+    """VALID, the codes of the reasons against it (footnotes explain them), or the failure's status."""
+    if row.figures is None:
+        return row.status
+    if not row.verdict:
+        return "VALID"
+    return ", ".join(reason.code for reason in row.verdict)
+
+
+def _peak(row: Row) -> str:
+    size = peak_bytes(row)
+    return NONE if size is None else number(size / GB)
+
+
+def _split(which: str) -> Callable[[Row], str]:
+    return lambda row: NONE if row.dollars is None else number(getattr(row.dollars.split, f"{which}_usd_per_mtok"))
+
+
+def _ratio(row: Row) -> str:
+    found = cheapest(row)
+    return NONE if found is None else f"{number(found.ratio.value)}×"
+
+
+def _break_even(row: Row) -> str:
+    found = cheapest(row)
+    if found is None:
+        return NONE
+    return "never" if found.break_even_utilisation is None else f"{found.break_even_utilisation:.0%}"
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("model", "name", model, numeric=False),
+    Column("runner", "name", runner, numeric=False),
+    Column("precision", "name", precision, numeric=False),
+    Column("batch", "name", lambda row: str(row.cell.workload.batch_size)),
+    Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),
+    Column("out", "name", lambda row: str(row.cell.workload.output_tokens)),
+    Column("prefill tok/s", "speed", _estimate(_figure("prefill_tokens_per_s"))),
+    Column("decode tok/s", "speed", _estimate(_figure("decode_tokens_per_s"), interval=True)),
+    Column("TTFT ms", "speed", _estimate(_figure("ttft_s"), MS)),
+    Column("TPOT ms", "speed", _estimate(_figure("tpot_s"), MS)),
+    Column("peak GB", "speed", _peak),
+    Column("$/Mtok in", "dollars", _split("input")),
+    Column("$/Mtok out", "dollars", _split("output")),
+    Column(
+        "$/Mtok blended",
+        "dollars",
+        _estimate(lambda row: None if row.dollars is None else row.dollars.blended_usd_per_mtok, interval=True),
+    ),
+    Column("vs API", "dollars", _ratio),
+    Column("break-even", "dollars", _break_even),
+    Column("verdict", "dollars", verdict, numeric=False),
+)
+
+
+def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
+    """The columns to print, and a caption: naming columns that are equal in every row move there."""
+    kept, said = [], []
+    for column in COLUMNS:
+        texts = {column.text(row) for row in rows}
+        if column.group == "name" and column.heading != "precision" and len(texts) == 1 and len(rows) > 1:
+            text = texts.pop()
+            said.append(text if not column.numeric else f"{column.heading} {text}")
+        else:
+            kept.append(column)
+    return kept, " · ".join(said)
+
+
+def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Headings and lines of the second table: each row's requests at every compared API.
+
+    For each pair of lengths first the APIs' own price, then each row as a ratio to it and where it breaks even.
+    """
+    priced = [row for row in rows if row.dollars is not None]
+    names = list(dict.fromkeys(one.api for row in priced for one in row.dollars.apis)) if priced else []  # type: ignore[union-attr]
+    lines: list[tuple[str, ...]] = []
+    lengths = list(dict.fromkeys((row.cell.workload.input_tokens, row.cell.workload.output_tokens) for row in priced))
+    several_models = len({model(row) for row in rows}) > 1
+    for input_tokens, output_tokens in lengths:
+        here = [
+            row
+            for row in priced
+            if (row.cell.workload.input_tokens, row.cell.workload.output_tokens) == (input_tokens, output_tokens)
+        ]
+        prices = {one.api: one.api_usd_per_request for row in here for one in row.dollars.apis}  # type: ignore[union-attr]
+        request = f"{input_tokens} in + {output_tokens} out, at the API"
+        lines.append((request, "", *(number(prices[name] * 1000) if name in prices else NONE for name in names)))
+        for row in here:
+            who = f"{model(row)} " if several_models else ""
+            lines.append((f"  {who}{precision(row)}, batch {row.cell.workload.batch_size}", *_api_cells(row, names)))
+    return ["$ per 1,000 requests", "self-hosted", *names], lines
+
+
+def _api_cells(row: Row, names: Sequence[str]) -> list[str]:
+    assert row.dollars is not None
+    found = {one.api: one for one in row.dollars.apis}
+    texts = [number(row.dollars.usd_per_request.value * 1000) + spread(row.dollars.usd_per_request)]
+    for name in names:
+        one = found.get(name)
+        texts.append(NONE if one is None else f"{number(one.ratio.value)}×, {_from(one.break_even_utilisation)}")
+    return texts
+
+
+def _from(utilisation: float | None) -> str:
+    return "never cheaper" if utilisation is None else f"from {utilisation:.0%}"

@@ -1,0 +1,83 @@
+"""Engines, one file each: `bench/runners/NAME.py` holds a class `Runner`; its file name is its name.
+
+Packages outside add runners through the entry-point group `bench.runners` (name → class). Nothing else in the project
+knows a runner's name. `docs/adding-a-runner.md` shows a whole one.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from bench.errors import InputError, nearest
+from bench.schema import Environment, Model, ModelFacts, Precision
+
+GROUP = "bench.runners"
+
+OnStep = Callable[[int], None]
+
+
+class Runner(Protocol):
+    """How one engine loads a model and generates. It reads no clock and knows no money: `bench/measure/` does."""
+
+    Options: ClassVar[type[BaseModel]]
+    """This runner's typed options. Unknown keys are refused with the nearest spelling. Importing the file that holds
+    it must not import the engine: the parent process reads options and stays light."""
+
+    ENGINE: ClassVar[Sequence[str]]
+    """Modules that hold the engine. They are imported, and timed, before `load`: importing is not loading."""
+
+    def __init__(self, model: Model, precision: Precision, options: BaseModel) -> None: ...
+
+    @classmethod
+    def room_bytes(cls, options: BaseModel, environment: Environment) -> int | None:
+        """Bytes of memory that this deployment may fill, from what was detected; None where that cannot be said."""
+        ...
+
+    @classmethod
+    def precisions(cls, environment: Environment) -> dict[str, str | None]:
+        """Every precision that this engine knows: None where it will work here, else why not and what to install."""
+        ...
+
+    def load(self) -> ModelFacts:
+        """Load the weights and say what was really loaded, and where.
+
+        Raises UnsupportedError when this precision or option cannot run here, DoesNotFitError before loading when
+        memory is too small; out of memory while loading may surface as MemoryError or the engine's own error.
+        """
+        ...
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: OnStep
+    ) -> Sequence[Sequence[int]]:
+        """Generate exactly `output_tokens` (N) tokens for each of B prompts of equal length, end-of-sequence ignored.
+
+        Calls `on_step(B)` N times, each time when the next token of all B rows is on the host; the first call follows
+        the prefill. Returns the tokens, shape (B, N). Starts and ends with no work pending on any device.
+        """
+        ...
+
+    def out_of_memory(self, error: BaseException) -> bool:
+        """Whether `error` is this engine's way of saying that memory ran out."""
+        ...
+
+
+def names() -> list[str]:
+    """Every runner that can be named in a config."""
+    ours = [module.name for module in pkgutil.iter_modules(__path__)]
+    return sorted({*ours, *(point.name for point in entry_points(group=GROUP))})
+
+
+def find(name: str) -> type[Runner]:
+    """The class of a runner. Raises InputError with the nearest names when there is none."""
+    if name.isidentifier() and any(module.name == name for module in pkgutil.iter_modules(__path__)):
+        return importlib.import_module(f"{__name__}.{name}").Runner  # type: ignore[no-any-return]
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            return point.load()  # type: ignore[no-any-return]
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"runner {name!r} cannot be imported from {point.value} ({error})") from None
+    raise InputError(f"unknown runner {name!r}; {nearest(name, names())}")

@@ -1,0 +1,131 @@
+"""transformers, in process: the model's own `forward`, greedy, one step at a time.
+
+Prefill is one forward over the prompt that keeps only the last position's logits; each decode step is one forward over
+one token a row. `model.generate` does the same work and adds 1 to 3 ms a step for logits processors, stopping criteria
+and input preparation, so the plain loop is the engine's speed (`scripts/compare_generate` shows the comparison and
+docs/metrics.md quotes it). A static cache writes keys and values in place, where the dynamic one copies the whole
+cache each step.
+"""
+
+import logging
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.errors import UnsupportedError
+from bench.runners import OnStep
+from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision
+
+PACKED = {"compressed-tensors": "compressed_tensors", "GPTQ and AWQ": "gptqmodel", "packed GGUF": "kernels"}
+"""Checkpoints that are already quantised, and the package that transformers loads each with."""
+
+
+class Options(BaseModel):
+    """Typed options of this runner."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto (the first GPU, else the CPU), cpu, cuda, cuda:N or mps",
+    )
+    device_map: Literal["auto", "balanced", "balanced_low_0", "sequential"] | dict[str, int | str] | None = Field(
+        None, description="accelerate's placement over several devices; leave device at auto"
+    )
+    max_memory: dict[str, str] | None = Field(
+        None, description="with device_map: device → limit, such as {'0': '20GiB', cpu: '60GiB'}"
+    )
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] = Field(
+        "auto", description="attention implementation; auto is what transformers picks"
+    )
+    cache: Literal["auto", "static", "dynamic"] = Field(
+        "auto", description="KV cache; auto is static where the model can, else dynamic"
+    )
+    compile: bool = Field(False, description="torch.compile the decode step; its time is in first_generate_s")
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = Field(
+        "default", description="mode given to torch.compile"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; default one for each usable core")
+
+
+class TransformersRunner:
+    """One deployment: a model at a precision with these options."""
+
+    Options: ClassVar[type[BaseModel]] = Options
+    ENGINE: ClassVar[Sequence[str]] = ("torch", "transformers.modeling_utils", "bench.runners.transformers.load")
+
+    def __init__(self, model: Model, precision: Precision, options: BaseModel) -> None:
+        assert isinstance(options, Options)
+        self._model_choice = model
+        self._precision = precision
+        self._options = options
+        self._loop: Any = None
+
+    @classmethod
+    def room_bytes(cls, options: BaseModel, environment: Environment) -> int | None:
+        """Bytes that this deployment may fill, from what was detected; None where that cannot be said."""
+        assert isinstance(options, Options)
+        gpus = [gpu.memory_bytes or 0 for gpu in environment.accelerators]
+        ram = environment.memory_limit_bytes or environment.memory_total_bytes
+        if options.device in ("cpu", "mps") or not gpus:
+            return ram
+        if options.device_map is not None:
+            return sum(gpus) + ram
+        index = int(options.device.partition(":")[2] or 0)
+        return gpus[index] if index < len(gpus) else None
+
+    @classmethod
+    def precisions(cls, environment: Environment) -> dict[str, str | None]:
+        absent = [name for name in ("torch", "transformers", "accelerate") if name not in environment.packages]
+        if absent:
+            return dict.fromkeys(PRECISIONS, f"needs {' and '.join(absent)}: pip install {' '.join(absent)}")
+        found: dict[str, str | None] = dict.fromkeys(PRECISIONS)
+        if not environment.accelerators:
+            found["fp16"] = "runs, but no CPU has fast fp16 kernels in torch: use bf16 or fp32"
+        elif environment.packages["torch"].endswith("+cpu"):
+            found["fp16"] = "runs on the CPU only: this torch is a CPU build; install a CUDA build to use the GPU"
+        if "bitsandbytes" not in environment.packages:
+            for name in ("int8", "nf4", "fp4"):
+                found[name] = "needs bitsandbytes: pip install bitsandbytes"
+        able = [method for method, module in PACKED.items() if find_spec(module) is not None]
+        lacking = [f"{method} (pip install {module})" for method, module in PACKED.items() if find_spec(module) is None]
+        if lacking:
+            found["checkpoint"] = f"{'works for ' + ', '.join(able) + '; ' if able else ''}not for {', '.join(lacking)}"
+        return found
+
+    def load(self) -> ModelFacts:
+        import torch
+
+        from bench.runners.transformers import facts, load
+        from bench.runners.transformers.loop import Loop
+
+        # bitsandbytes logs a line for each int8 product and transformers one for each odd setting.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+        if self._options.threads is not None:
+            torch.set_num_threads(self._options.threads)
+        place = load.device(self._options.device)
+        loaded = load.load(self._model_choice, self._precision, self._options, place)
+        self._loop = Loop(loaded.network, self._options.cache, self._options.compile, self._options.compile_mode)
+        return facts.collect(loaded, self._model_choice, self._loop.cache_kind, self._loop.compiled)
+
+    def generate(
+        self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: OnStep
+    ) -> Sequence[Sequence[int]]:
+        if self._loop is None:
+            raise UnsupportedError("generate was called before load", "call load first")
+        tokens: Sequence[Sequence[int]] = self._loop.generate(prompts, output_tokens, on_step)
+        return tokens
+
+    def out_of_memory(self, error: BaseException) -> bool:
+        import torch
+
+        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+            return True
+        text = str(error)
+        return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+Runner = TransformersRunner

@@ -1,0 +1,121 @@
+"""What was really loaded: bytes counted in the tensors themselves, not taken from a formula."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.models import builtin, catalogue
+from bench.runners.transformers.load import Loaded
+from bench.schema import Model, ModelFacts
+
+
+def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFacts:
+    """Facts about a loaded network."""
+    network = loaded.network
+    config = network.config.get_text_config()
+    parameters = 0
+    weights_bytes = 0
+    placement: dict[str, int] = {}
+    seen: set[int] = set()
+    for tensor in _weights(network):
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        parameters += _values(tensor)
+        for part in _storages(tensor):
+            size = part.numel() * part.element_size()
+            weights_bytes += size
+            placement[str(part.device)] = placement.get(str(part.device), 0) + size
+    notes = list(loaded.notes)
+    where = {str(place) for place in (getattr(network, "hf_device_map", None) or {}).values()}
+    if where & {"cpu", "disk"} and len(where) > 1:
+        notes.append("layers off-loaded to " + " and ".join(sorted(where & {"cpu", "disk"})))
+    return ModelFacts(
+        parameters=parameters,
+        weights_bytes=weights_bytes,
+        kv_bytes_per_token=_kv_bytes_per_token(network, config),
+        vocab_size=config.vocab_size,
+        max_positions=getattr(config, "max_position_embeddings", None),
+        random_weights=loaded.random_weights,
+        weights_id=None if loaded.random_weights else _weights_id(model, config),
+        dtype=str(network.dtype).removeprefix("torch."),
+        device=str(network.get_input_embeddings().weight.device),
+        placement=placement,
+        threads=torch.get_num_threads(),
+        attention=getattr(network.config, "_attn_implementation", None),
+        cache=cache,
+        compiled=compiled,
+        notes=tuple(notes),
+    )
+
+
+def _weights(network: Any) -> Iterator[Any]:
+    yield from network.parameters()
+    for name, buffer in network.named_buffers():
+        # Packed checkpoints (GPTQ, compressed-tensors) keep their weights in buffers; rotary tables are not weights.
+        if "inv_freq" not in name:
+            yield buffer
+
+
+def _values(tensor: Any) -> int:
+    """How many weights a tensor stands for; bitsandbytes packs two into a byte and remembers the true shape."""
+    state = getattr(tensor, "quant_state", None)
+    if state is not None:
+        return int(torch.Size(state.shape).numel())
+    return int(tensor.numel()) if tensor.dtype.is_floating_point or tensor.dtype == torch.int8 else 0
+
+
+def _storages(tensor: Any) -> Iterator[torch.Tensor]:
+    """The tensor and the scales that belong to it."""
+    yield tensor.data
+    scales = getattr(tensor, "SCB", None)
+    if scales is not None:
+        yield scales
+    state = getattr(tensor, "quant_state", None)
+    while state is not None:
+        yield state.absmax
+        yield state.code
+        state = getattr(state, "state2", None)
+
+
+def _kv_bytes_per_token(network: Any, config: Any) -> int | None:
+    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None)
+    layers = getattr(config, "num_hidden_layers", None)
+    hidden = getattr(config, "hidden_size", None)
+    if not (heads and layers and hidden):
+        return None
+    size = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
+    return int(2 * layers * heads * size * torch.empty((), dtype=network.dtype).element_size())
+
+
+def _weights_id(model: Model, config: Any) -> str | None:
+    """A revision or checksum that names the weights."""
+    match catalogue.kind(model):
+        case "builtin":
+            return builtin.weights_id(builtin.folder(model.source.removeprefix("builtin:")))
+        case "hub":
+            commit = getattr(config, "_commit_hash", None)
+            return f"commit:{commit}" if commit else None
+        case "gguf":
+            paths = [Path(model.source)]
+        case _:
+            folder = Path(model.source)
+            paths = [folder / model.gguf_file] if model.gguf_file else sorted(folder.glob("*.safetensors"))
+    return _checksum(paths)
+
+
+def _checksum(paths: list[Path]) -> str | None:
+    """Over names, sizes and the first and last MiB of each file: hashing 140 GB would take longer than the run."""
+    digest = hashlib.sha256()
+    edge = 1024 * 1024
+    for path in paths:
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as handle:
+            digest.update(handle.read(edge))
+            handle.seek(max(0, size - edge))
+            digest.update(handle.read(edge))
+    return f"edges-sha256:{digest.hexdigest()[:16]}" if paths else None

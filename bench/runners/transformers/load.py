@@ -1,0 +1,230 @@
+"""A model in memory: real weights through `from_pretrained`, or random ones at the true shapes."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GgufConfig
+
+from bench.errors import UnsupportedError
+from bench.models import builtin, catalogue
+from bench.runners.transformers import Options, random_weights
+from bench.schema import FourBit, Int8, Model, Plain, Precision
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclass
+class Loaded:
+    """A network ready to run, and what is to be said about it."""
+
+    network: Any
+    random_weights: bool
+    notes: list[str] = field(default_factory=list)
+
+
+def device(name: str) -> torch.device:
+    """The device that an option names. Raises UnsupportedError where there is none."""
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    place = torch.device(name)
+    if place.type == "cuda":
+        count = torch.cuda.device_count()
+        if (place.index or 0) >= count:
+            raise UnsupportedError(
+                f"device {name} is not there ({count} CUDA devices are visible)",
+                "use device: auto or cpu, or install the NVIDIA driver and a CUDA build of torch",
+            )
+        return torch.device("cuda", place.index or 0)
+    if place.type == "mps" and not torch.backends.mps.is_available():
+        raise UnsupportedError("device mps is not there", "use device: auto or cpu")
+    return place
+
+
+def load(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
+    """Load weights as the precision says. Raises UnsupportedError with the reason and what would work."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    if options.compile and place.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
+        raise UnsupportedError(
+            "torch.compile needs a C++ compiler and none was found", "install g++, or compile: false"
+        )
+    what = catalogue.kind(model)
+    if what == "shape":
+        return _random(model, precision, options, place)
+    source, arguments = _where(model)
+    config = AutoConfig.from_pretrained(source, **arguments)
+    stored = None if "gguf_file" in arguments else getattr(config, "quantization_config", None)
+    _check_precision(precision, stored, "gguf_file" in arguments)
+    _check_safe(model, source, "gguf_file" in arguments)
+    keywords: dict[str, Any] = {**arguments, **_quantisation(precision), **_placement(options, place)}
+    if "gguf_file" in arguments:
+        return _from_gguf(source, keywords, precision, place)
+    keywords["use_safetensors"] = None if model.allow_pickle else True
+    with TypedErrors(precision, options):
+        network = AutoModelForCausalLM.from_pretrained(source, **keywords)
+    return Loaded(network.eval(), random_weights=False, notes=_notes(precision, place))
+
+
+def _where(model: Model) -> tuple[str | Path, dict[str, Any]]:
+    arguments: dict[str, Any] = {"trust_remote_code": model.trust_remote_code}
+    match catalogue.kind(model):
+        case "builtin":
+            return builtin.folder(model.source.removeprefix("builtin:")), arguments
+        case "gguf":
+            path = Path(model.source)
+            return path.parent, {**arguments, "gguf_file": path.name}
+        case "hub":
+            arguments["revision"] = model.revision or "main"
+    if model.gguf_file is not None:
+        arguments["gguf_file"] = model.gguf_file
+    return model.source, arguments
+
+
+def _check_precision(precision: Precision, stored: Any, gguf: bool) -> None:
+    if precision.name == "checkpoint":
+        if stored is None and not gguf:
+            raise UnsupportedError("this checkpoint is not quantised", "name a precision: bf16, int8, nf4, …")
+    elif stored is not None:
+        settings = stored if isinstance(stored, dict) else stored.to_dict()
+        method = str(getattr(settings.get("quant_method"), "value", settings.get("quant_method")))
+        raise UnsupportedError(
+            f"this checkpoint is already quantised ({method}) and cannot be loaded as {precision.name}",
+            "use precision: checkpoint",
+        )
+
+
+def _check_safe(model: Model, source: str | Path, gguf: bool) -> None:
+    """Pickled weights can run any code when they are opened: refused unless asked for by name."""
+    folder = Path(source)
+    if gguf or model.allow_pickle or not folder.is_dir():
+        return  # for a hub id, `use_safetensors=True` refuses
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern))
+        if pickled:
+            raise UnsupportedError(
+                f"only pickled weights here ({pickled[0]}), which can run any code",
+                "convert them to safetensors, or set allow_pickle: true for this model",
+            )
+        raise UnsupportedError(
+            f"no *.safetensors in {folder.name}", "give a folder with weights, or shape:…/config.json"
+        )
+
+
+def _quantisation(precision: Precision) -> dict[str, Any]:
+    if isinstance(precision, Plain):
+        return {"dtype": DTYPES[precision.name]}
+    config = bitsandbytes_config(precision)
+    if config is None:
+        return {"dtype": "auto"}
+    return {"dtype": _outer_dtype(precision), "quantization_config": config}
+
+
+def _outer_dtype(precision: Precision) -> torch.dtype:
+    """The type of what is not quantised: embeddings, norms, the output head."""
+    if isinstance(precision, FourBit):
+        return DTYPES[precision.compute_dtype]
+    return torch.bfloat16 if not isinstance(precision, Plain) else DTYPES[precision.name]
+
+
+def bitsandbytes_config(precision: Precision) -> BitsAndBytesConfig | None:
+    """transformers' settings for a bitsandbytes precision, None for the others."""
+    if isinstance(precision, Int8):
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=precision.threshold)
+    if isinstance(precision, FourBit):
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type=precision.name,
+            bnb_4bit_use_double_quant=precision.double_quant,
+            bnb_4bit_compute_dtype=DTYPES[precision.compute_dtype],
+        )
+    return None
+
+
+def _placement(options: Options, place: torch.device) -> dict[str, Any]:
+    found: dict[str, Any] = {"device_map": options.device_map or {"": place}}
+    if options.max_memory is not None:
+        found["max_memory"] = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
+    if options.attention != "auto":
+        found["attn_implementation"] = options.attention
+    return found
+
+
+def _from_gguf(source: str | Path, keywords: dict[str, Any], precision: Precision, place: torch.device) -> Loaded:
+    if precision.name == "checkpoint":
+        # Blocks stay packed only where a kernel exists; transformers would silently unpack them otherwise.
+        keywords["dtype"] = torch.float32
+        network = AutoModelForCausalLM.from_pretrained(source, **keywords)
+        if network.hf_quantizer.quantization_config.dequantize:
+            raise UnsupportedError(
+                "transformers has no kernel here that computes on packed GGUF blocks",
+                "pip install kernels (GPU), or use bf16, which unpacks the file",
+            )
+        return Loaded(network.eval(), random_weights=False)
+    bitsandbytes = keywords.pop("quantization_config", None)
+    keywords["quantization_config"] = GgufConfig(dequantize=True)
+    network = AutoModelForCausalLM.from_pretrained(source, **keywords)
+    network.hf_quantizer = None
+    notes = ["weights unpacked from GGUF"]
+    if bitsandbytes is not None:
+        random_weights.quantise(network, bitsandbytes, place)
+        notes.append(f"then quantised to {precision.name}")
+    return Loaded(network.eval(), random_weights=False, notes=notes + _notes(precision, place))
+
+
+def _random(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
+    settings = catalogue.config(model)
+    assert settings is not None
+    if precision.name == "checkpoint" or "quantization_config" in settings:
+        raise UnsupportedError("a shape has random weights and no stored quantisation", "name bf16, int8, nf4, …")
+    config = AutoConfig.for_model(**settings)
+    attention = {} if options.attention == "auto" else {"attn_implementation": options.attention}
+    placement = _placement(options, place)
+    with TypedErrors(precision, options):
+        network = random_weights.build(
+            config,
+            _outer_dtype(precision),
+            bitsandbytes_config(precision),
+            place,
+            options.device_map,
+            placement.get("max_memory"),
+            attention,
+        )
+    return Loaded(network.eval(), random_weights=True, notes=_notes(precision, place))
+
+
+def _notes(precision: Precision, place: torch.device) -> list[str]:
+    if place.type == "cpu" and precision.name == "fp16":
+        return ["fp16 has no fast kernel on a CPU: use bf16 or fp32"]
+    return []
+
+
+class TypedErrors:
+    """Turns what transformers raises for a combination it cannot do into UnsupportedError."""
+
+    def __init__(self, precision: Precision, options: Options) -> None:
+        self.precision = precision
+        self.options = options
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None or isinstance(error, torch.OutOfMemoryError):
+            return
+        text = " ".join(str(error).split())[:300]
+        if isinstance(error, ImportError):
+            raise UnsupportedError(text, f"install it, or use another precision than {self.precision.name}") from error
+        if self.options.attention != "auto" and self.options.attention.split("_")[0] in text.lower():
+            raise UnsupportedError(text, "use attention: auto or sdpa") from error
+        if isinstance(error, OSError) and "safetensors" in text:
+            raise UnsupportedError(
+                text, "set allow_pickle: true for this model, or choose one with safetensors"
+            ) from error
+        if isinstance(error, OSError) and ("huggingface.co" in text or "Hugging Face" in text):
+            raise UnsupportedError(text, "check the id, the revision, the network and your access to it") from error
+        if isinstance(error, NotImplementedError):
+            raise UnsupportedError(text or "not implemented in transformers", "use another option") from error

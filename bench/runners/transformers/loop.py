@@ -1,0 +1,68 @@
+"""Prefill and decode, one forward a step. No clock: `on_step` is called when a step's tokens are on the host."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import DynamicCache, StaticCache
+
+from bench.errors import UnsupportedError
+
+
+class Loop:
+    """Greedy generation of exactly N tokens a row over one network; the static cache is kept between calls."""
+
+    def __init__(self, network: Any, cache: str, compile: bool, compile_mode: str) -> None:
+        can_be_static = bool(getattr(network, "_can_compile_fullgraph", False))
+        if cache == "static" and not can_be_static:
+            raise UnsupportedError(
+                f"{type(network).__name__} cannot use a static cache in this transformers", "use cache: auto or dynamic"
+            )
+        self.cache_kind = "static" if can_be_static and cache in ("auto", "static") else "dynamic"
+        if compile and self.cache_kind == "dynamic":
+            raise UnsupportedError("torch.compile recompiles at every step with a dynamic cache", "use cache: static")
+        self.compiled = compile
+        self._network = network
+        self._decode = torch.compile(network.forward, mode=compile_mode, dynamic=False) if compile else network.forward
+        self._takes_positions = "position_ids" in inspect.signature(type(network).forward).parameters
+        self._static: StaticCache | None = None
+        self._static_shape = (0, 0)
+        self._device = network.get_input_embeddings().weight.device
+
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def generate(
+        self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: Callable[[int], None]
+    ) -> list[list[int]]:
+        """Tokens of shape (B, N)."""
+        rows, length = len(prompts), len(prompts[0])
+        cache = self._cache(rows, length + output_tokens)
+        ids = torch.tensor(prompts, device=self._device)
+        logits = self._network.forward(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        step = self._greedy(logits)
+        tokens = [step.tolist()]  # copies to the host and so waits for the device
+        on_step(rows)
+        extra: dict[str, torch.Tensor] = {}
+        for index in range(output_tokens - 1):
+            if self._takes_positions:
+                extra["position_ids"] = torch.full((1, 1), length + index, device=self._device)
+            logits = self._decode(
+                input_ids=step.unsqueeze(1), past_key_values=cache, use_cache=True, logits_to_keep=1, **extra
+            ).logits
+            step = self._greedy(logits)
+            tokens.append(step.tolist())
+            on_step(rows)
+        return [list(row) for row in zip(*tokens, strict=True)]
+
+    def _greedy(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits[:, -1].argmax(-1).to(self._device)
+
+    def _cache(self, rows: int, tokens: int) -> Any:
+        if self.cache_kind == "dynamic":
+            return DynamicCache(config=self._network.config)
+        if self._static is None or self._static_shape != (rows, tokens):
+            self._static = StaticCache(config=self._network.config, max_cache_len=tokens)
+            self._static_shape = (rows, tokens)
+        else:
+            self._static.reset()
+        return self._static

@@ -1,0 +1,1 @@
+"""Counters of the machine: null and a reason where there is none."""

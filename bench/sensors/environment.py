@@ -1,0 +1,98 @@
+"""What this machine is. Reads names and versions; imports no engine."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from bench import __version__
+from bench.schema import Environment
+from bench.sensors import nvidia
+
+PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "compressed-tensors", "gguf", "safetensors", "numpy")
+
+
+@cache
+def detect() -> Environment:
+    """The environment of this process, detected once."""
+    memory = psutil.virtual_memory()
+    return Environment(
+        bench_version=__version__,
+        bench_revision=_revision(),
+        python=platform.python_version(),
+        packages=packages(),
+        system=f"{platform.system()} {platform.release()}",
+        cpu_model=_cpu_model(),
+        cpu_logical=psutil.cpu_count() or 1,
+        cpu_physical=psutil.cpu_count(logical=False),
+        cpu_usable=usable_cpus(),
+        cpu_governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        numa_nodes=len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or None,
+        memory_total_bytes=memory.total,
+        memory_limit_bytes=memory_limit_bytes(),
+        accelerators=nvidia.accelerators(),
+    )
+
+
+def packages() -> dict[str, str]:
+    """Installed versions of whatever can move a number."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may run on."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def memory_limit_bytes() -> int | None:
+    """The control group's limit where it is below the machine's memory, else None."""
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        text = _read(path)
+        if text and text.isdigit() and int(text) < psutil.virtual_memory().total:
+            return int(text)
+    return None
+
+
+def _cpu_model() -> str:
+    text = _read("/proc/cpuinfo") or ""
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _revision() -> str | None:
+    """The commit of a source checkout, marked when the package differs from it."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True)
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", "bench"], cwd=root, capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    if head.returncode:
+        return None
+    return head.stdout.strip() + ("+changed" if changed.stdout.strip() else "")
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None

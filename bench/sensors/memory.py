@@ -1,0 +1,139 @@
+"""Peak memory of this process, its children and its device. Bytes; null and a reason where there is no counter."""
+
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from bench.schema import Memory
+from bench.sensors import nvidia
+
+INTERVAL_S = 0.02
+_STATUS = Path("/proc/self/status")
+
+
+def reset_peak_rss() -> bool:
+    """Start a new peak. (`ru_maxrss` cannot be reset, and a child inherits its parent's.)"""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return True
+    except OSError:
+        return False
+
+
+def peak_rss_bytes() -> int | None:
+    """Peak resident memory of this process since the last reset, None where the kernel does not say."""
+    try:
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+class MemorySampler:
+    """Samples the process tree (and the device) while a round runs; peaks that the kernel keeps are read at the end."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._rss = 0
+        self._pss: int | None = None
+        self._device_used: int | None = None
+        self._reading: Memory | None = None
+
+    def __enter__(self) -> "MemorySampler":
+        reset_peak_rss()
+        torch = self._cuda()
+        if torch is not None:
+            for index in range(torch.cuda.device_count()):
+                torch.cuda.reset_peak_memory_stats(index)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def reading(self) -> Memory:
+        """The peaks since the sampler was entered."""
+        if self._reading is None:
+            self._reading = self._read()
+        return self._reading
+
+    def _read(self) -> Memory:
+        reasons: dict[str, str] = {}
+        peak = max(self._rss, peak_rss_bytes() or 0)
+        if self._pss is None:
+            reasons["pss_peak_bytes"] = "this kernel has no smaps_rollup"
+        torch = self._cuda()
+        allocated = reserved = None
+        if torch is None:
+            for name in ("cuda_peak_allocated_bytes", "cuda_peak_reserved_bytes"):
+                reasons[name] = "no CUDA device in use"
+        else:
+            devices = range(torch.cuda.device_count())
+            allocated = sum(torch.cuda.max_memory_allocated(index) for index in devices)
+            reserved = sum(torch.cuda.max_memory_reserved(index) for index in devices)
+        if self._device_used is None:
+            reasons["device_used_peak_bytes"] = nvidia.reason() or "no CUDA device in use"
+        return Memory(
+            rss_peak_bytes=peak or None,
+            pss_peak_bytes=self._pss,
+            cuda_peak_allocated_bytes=allocated,
+            cuda_peak_reserved_bytes=reserved,
+            device_used_peak_bytes=self._device_used,
+            reasons=reasons,
+        )
+
+    def _cuda(self) -> Any:
+        """torch, if the engine in this process brought it and runs on CUDA. Never imported for its own sake."""
+        torch = sys.modules.get("torch")
+        return torch if torch is not None and self._device.startswith("cuda") else None
+
+    def _sample(self) -> None:
+        me = psutil.Process()
+        while True:
+            self._rss = max(self._rss, _tree_rss(me))
+            pss = _pss(me)
+            if pss is not None:
+                self._pss = max(self._pss or 0, pss)
+            if self._device.startswith("cuda"):
+                used = nvidia.used_bytes()
+                if used is not None:
+                    self._device_used = max(self._device_used or 0, used)
+            if self._stop.wait(INTERVAL_S):
+                return
+
+
+def _tree_rss(me: psutil.Process) -> int:
+    total = 0
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+def _pss(me: psutil.Process) -> int | None:
+    """Proportional set size of the tree: pages that are shared count once."""
+    total = 0
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError):
+            if process.pid == me.pid:
+                return None
+            continue
+        for line in text.splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1]) * 1024
+    return total

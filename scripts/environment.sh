@@ -1,0 +1,69 @@
+# Sourced by the other scripts: makes .venv with the pinned packages once, and finds it ready afterwards.
+# prepare_environment [EXTRA]   EXTRA: an optional dependency group of pyproject.toml, such as test
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+venv="$root/.venv"
+
+find_python() {
+  local name
+  for name in ${BENCH_PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+      echo "$name"
+      return
+    fi
+  done
+  echo "error: Python 3.11 or newer was not found; install it, or set BENCH_PYTHON to its path" >&2
+  return 2
+}
+
+# PyPI's torch for Linux on x86-64 brings several gigabytes of CUDA. Without an NVIDIA driver a CPU build does, and pip
+# takes one (version +cpu) wherever its own configuration offers it.
+install_torch() {
+  local version
+  version="$(sed -n 's/^torch==//p' "$root/constraints.txt")"
+  if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ] && [ ! -e /proc/driver/nvidia/version ]; then
+    if "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" "torch==$version+cpu" 2>/dev/null; then
+      return
+    fi
+    echo "note: pip offers no CPU build of torch here, so the CUDA build comes (several GB);" >&2
+    echo "      to avoid that, set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels and start again" >&2
+  fi
+  "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" "torch==$version"
+}
+
+install_all() {
+  local extra="$1" python
+  if [ ! -x "$venv/bin/python" ]; then
+    python="$(find_python)" || return 2
+    echo "making .venv with $("$python" --version) (once)" >&2
+    if ! "$python" -m venv "$venv"; then
+      rm -rf "$venv"
+      echo "error: $python cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2
+      return 2
+    fi
+  fi
+  echo "installing pinned packages (once; some minutes)" >&2
+  install_torch || return 2
+  "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" --editable "$root${extra:+[$extra]}"
+}
+
+prepare_environment() {
+  local extra="${1:-}" wanted stamp
+  wanted="$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum | tr ' ' -)"
+  stamp="$venv/.ready-${extra:-run}"
+  if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    return
+  fi
+  # Two first calls at once: the second waits, then finds the work done.
+  mkdir -p "$root/.venv"
+  exec 9>"$venv/.lock"
+  if command -v flock >/dev/null; then flock 9; fi
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    if ! install_all "$extra"; then
+      echo "error: the environment could not be made; what pip said stands above; the same command tries again" >&2
+      exit 2
+    fi
+    echo "$wanted" >"$stamp"
+  fi
+  exec 9>&-
+}
