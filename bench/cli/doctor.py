@@ -30,9 +30,8 @@ def doctor() -> None:
         print(f"GPU         none: {nvidia.reason() or 'the driver shows no device'}")
     print(f"packages    {', '.join(f'{name} {version}' for name, version in found.packages.items())}")
     for name in catalogue.BUILTINS:
-        print(
-            f"model       builtin:{name} {'ready' if builtin.is_ready(name) else 'not fetched yet (bench models --fetch)'}"
-        )
+        state = "ready" if builtin.is_ready(name) else f"not fetched yet (bench models --fetch builtin:{name})"
+        print(f"model       builtin:{name} {state}")
     places = {f"cuda:{index}": 0 for index in range(len(found.accelerators))} or {"cpu": 0}
     facts = ModelFacts(parameters=0, weights_bytes=0, vocab_size=0, dtype="", device="", placement=places)
     try:

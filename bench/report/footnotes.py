@@ -11,18 +11,26 @@ from bench.report.rows import Row
 def footnotes(rows: Sequence[Row]) -> list[str]:
     """One sentence each, in reading order."""
     notes = [*_dollar_notes(rows), *_model_notes(rows)]
-    for row in rows:
-        name = _name(row)
-        if row.figures is None:
-            failure = row.failure
-            reason = failure.reason if failure is not None else "no reason was recorded"
-            remedy = f"; {failure.remedy}" if failure is not None and failure.remedy else ""
-            notes.append(f"{name}: {row.status}: {_line(reason)}{_line(remedy)}")
-        for reason_against in row.verdict:
-            notes.append(f"{name}: {_line(reason_against.text())}")
-        if row.no_dollars_because:
-            notes.append(f"{name}: no dollars: {_line(row.no_dollars_because)}")
+    against: dict[str, list[int]] = {}
+    for number, row in enumerate(rows, 1):
+        for text in _against(row):
+            against.setdefault(_line(text), []).append(number)
+    for text, numbers in against.items():
+        notes.append(f"{text} [{_ranges(numbers, len(rows))}]")
     return list(dict.fromkeys(notes))
+
+
+def _against(row: Row) -> list[str]:
+    """What is to be said against a row: its failure, or the reasons in its verdict."""
+    if row.figures is None:
+        failure = row.failure
+        if failure is None:
+            return [f"{row.status}: no reason was recorded"]
+        return [f"{row.status}: {failure.reason}" + (f"; {failure.remedy}" if failure.remedy else "")]
+    found = [f"{reason.code}: {reason.text()}" for reason in row.verdict]
+    if row.no_dollars_because:
+        found.append(f"no dollars: {row.no_dollars_because}")
+    return found
 
 
 def _dollar_notes(rows: Sequence[Row]) -> list[str]:
@@ -60,7 +68,7 @@ def _model_notes(rows: Sequence[Row]) -> list[str]:
     if counts:
         shown = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         notes.append(f"Replicates (new processes, interleaved): {shown} a row; ± is a 95% interval over them.")
-    if any(row.figures is not None and row.figures.facts.random_weights for row in rows):
+    if any(table.is_random(row) for row in rows):
         notes.append("Random weights: true shapes, so true speed and memory of a dense model; no quality.")
     for row in rows:
         if row.cell.model.source.startswith("builtin:"):
@@ -82,12 +90,22 @@ def _model_notes(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _name(row: Row) -> str:
-    work = row.cell.workload
-    return (
-        f"{table.model(row)} {table.precision(row)}, batch {work.batch_size}, "
-        f"{work.input_tokens} in, {work.output_tokens} out"
-    )
+def _ranges(numbers: Sequence[int], total: int) -> str:
+    """Row numbers, shortened.
+
+    >>> _ranges([1, 2, 3, 5], 9), _ranges([1, 2], 2), _ranges([4], 9)
+    ('rows 1–3, 5', 'all rows', 'row 4')
+    """
+    if len(numbers) == total > 1:
+        return "all rows"
+    parts: list[tuple[int, int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][1] + 1:
+            parts[-1] = (parts[-1][0], number)
+        else:
+            parts.append((number, number))
+    text = ", ".join(str(first) if first == last else f"{first}–{last}" for first, last in parts)
+    return ("row " if len(numbers) == 1 else "rows ") + text
 
 
 def _line(text: str) -> str:

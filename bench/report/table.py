@@ -1,6 +1,7 @@
 """The columns of the results table: what stands in a cell of it, in the units that people read."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.metrics.statistics import Estimate
@@ -73,9 +74,13 @@ def cheapest(row: Row) -> ApiComparison | None:
     return min(row.dollars.apis, key=lambda one: one.api_usd_per_request)
 
 
+def is_random(row: Row) -> bool:
+    """Whether the weights are random: by the name of the model, or because the engine said so."""
+    return row.cell.model.source.startswith("shape:") or (row.figures is not None and row.figures.facts.random_weights)
+
+
 def model(row: Row) -> str:
-    marked = row.figures is not None and row.figures.facts.random_weights
-    return catalogue.label(row.cell.model) + (" (random weights)" if marked else "")
+    return catalogue.label(row.cell.model) + (" (random weights)" if is_random(row) else "")
 
 
 def precision(row: Row) -> str:
@@ -83,12 +88,18 @@ def precision(row: Row) -> str:
     return row.cell.precision.name + _changed(row.cell.precision.model_dump(exclude_defaults=True, exclude={"name"}))
 
 
-def runner(row: Row) -> str:
-    return row.cell.runner.name
+def runner(row: Row, telling: Mapping[str, str | None] | None = None) -> str:
+    """The runner's name, with those of its options that tell the row from the others."""
+    shown = {
+        key: row.cell.runner.options[key]
+        for key, usual in (telling or {}).items()
+        if key in row.cell.runner.options and str(row.cell.runner.options[key]) != usual
+    }
+    return row.cell.runner.name + _changed(shown)
 
 
 def _changed(options: dict[str, object]) -> str:
-    return "".join(f" {key}={value}" for key, value in options.items())
+    return "".join(f" {key}={value}" for key, value in options.items() if value is not None)
 
 
 def peak_bytes(row: Row) -> int | None:
@@ -159,8 +170,13 @@ COLUMNS: tuple[Column, ...] = (
 
 def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
     """The columns to print, and a caption: naming columns that are equal in every row move there."""
-    kept, said = [], []
+    telling = telling_options(rows)
+    number_of = {id(row): str(index) for index, row in enumerate(rows, 1)}
+    kept = [Column("#", "name", lambda row: number_of[id(row)])]
+    said = []
     for column in COLUMNS:
+        if column.heading == "runner" and telling:
+            column = Column("runner", "name", lambda row: runner(row, telling), numeric=False)
         texts = {column.text(row) for row in rows}
         if column.group == "name" and column.heading != "precision" and len(texts) == 1 and len(rows) > 1:
             text = texts.pop()
@@ -168,6 +184,20 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
         else:
             kept.append(column)
     return kept, " · ".join(said)
+
+
+def telling_options(rows: Sequence[Row]) -> dict[str, str | None]:
+    """Runner options in which two rows differ, each with the value that goes without saying: that of most rows."""
+    seen: dict[str, Counter[str]] = {}
+    for row in rows:
+        for key, value in row.cell.runner.options.items():
+            seen.setdefault(key, Counter())[str(value)] += 1
+    found: dict[str, str | None] = {}
+    for key, values in sorted(seen.items()):
+        if len(values) > 1:
+            common, count = values.most_common(1)[0]
+            found[key] = common if 2 * count > values.total() else None
+    return found
 
 
 def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
@@ -179,7 +209,7 @@ def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
     names = list(dict.fromkeys(one.api for row in priced for one in row.dollars.apis)) if priced else []  # type: ignore[union-attr]
     lines: list[tuple[str, ...]] = []
     lengths = list(dict.fromkeys((row.cell.workload.input_tokens, row.cell.workload.output_tokens) for row in priced))
-    several_models = len({model(row) for row in rows}) > 1
+    place = {id(row): index for index, row in enumerate(rows, 1)}
     for input_tokens, output_tokens in lengths:
         here = [
             row
@@ -190,8 +220,8 @@ def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
         request = f"{input_tokens} in + {output_tokens} out, at the API"
         lines.append((request, "", *(number(prices[name] * 1000) if name in prices else NONE for name in names)))
         for row in here:
-            who = f"{model(row)} " if several_models else ""
-            lines.append((f"  {who}{precision(row)}, batch {row.cell.workload.batch_size}", *_api_cells(row, names)))
+            who = f"#{place[id(row)]} {catalogue.label(row.cell.model)} {precision(row)}"
+            lines.append((f"{who}, batch {row.cell.workload.batch_size}", *_api_cells(row, names)))
     return ["$ per 1,000 requests", "self-hosted", *names], lines
 
 

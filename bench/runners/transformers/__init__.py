@@ -91,7 +91,11 @@ class TransformersRunner:
             for name in ("int8", "nf4", "fp4"):
                 found[name] = "needs bitsandbytes: pip install bitsandbytes"
         able = [method for method, module in PACKED.items() if find_spec(module) is not None]
-        lacking = [f"{method} (pip install {module})" for method, module in PACKED.items() if find_spec(module) is None]
+        lacking = [
+            f"{method} (pip install {module.replace('_', '-')})"
+            for method, module in PACKED.items()
+            if find_spec(module) is None
+        ]
         if lacking:
             found["checkpoint"] = f"{'works for ' + ', '.join(able) + '; ' if able else ''}not for {', '.join(lacking)}"
         return found

@@ -25,7 +25,9 @@ class Loop:
         self.compiled = compile
         self._network = network
         self._decode = torch.compile(network.forward, mode=compile_mode, dynamic=False) if compile else network.forward
-        self._takes_positions = "position_ids" in inspect.signature(type(network).forward).parameters
+        takes = inspect.signature(type(network).forward).parameters
+        self._takes_positions = "position_ids" in takes
+        self._keeps_logits = "logits_to_keep" in takes
         self._static: StaticCache | None = None
         self._static_shape = (0, 0)
         self._device = network.get_input_embeddings().weight.device
@@ -38,21 +40,28 @@ class Loop:
         rows, length = len(prompts), len(prompts[0])
         cache = self._cache(rows, length + output_tokens)
         ids = torch.tensor(prompts, device=self._device)
-        logits = self._network.forward(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        extra = self._keep(length - 1)
+        logits = self._network.forward(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
         step = self._greedy(logits)
         tokens = [step.tolist()]  # copies to the host and so waits for the device
         on_step(rows)
-        extra: dict[str, torch.Tensor] = {}
+        extra = self._keep(0)
         for index in range(output_tokens - 1):
             if self._takes_positions:
                 extra["position_ids"] = torch.full((1, 1), length + index, device=self._device)
-            logits = self._decode(
-                input_ids=step.unsqueeze(1), past_key_values=cache, use_cache=True, logits_to_keep=1, **extra
-            ).logits
+            logits = self._decode(input_ids=step.unsqueeze(1), past_key_values=cache, use_cache=True, **extra).logits
             step = self._greedy(logits)
             tokens.append(step.tolist())
             on_step(rows)
         return [list(row) for row in zip(*tokens, strict=True)]
+
+    def _keep(self, position: int) -> dict[str, torch.Tensor]:
+        """Logits of one position only, chosen by index and not by `logits_to_keep=1`.
+
+        The number cuts a view out of the hidden states, and torch's bf16 product with such a view takes a path on CPUs
+        that is tens to hundreds of times slower (Llama 3.2 1B: 1.7 s against 18 ms); an index makes a copy first.
+        """
+        return {"logits_to_keep": torch.tensor([position], device=self._device)} if self._keeps_logits else {}
 
     def _greedy(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[:, -1].argmax(-1).to(self._device)
