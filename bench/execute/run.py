@@ -13,8 +13,8 @@ from bench.execute import child, fit
 from bench.schema import Cell, Failure, Job, Record, Status
 from bench.sensors import environment
 
-RETRIED: tuple[Status, ...] = ("timeout", "crashed")
-"""Failures that `--retry-failed` runs again along with `oom`; `unsupported` and `invalid` would fail the same way."""
+RETRIED: tuple[Status, ...] = ("timeout", "crashed", "oom")
+"""Failures that `--retry-failed` runs again; `unsupported` and `invalid` would fail the same way."""
 
 
 class Watcher(Protocol):
@@ -49,7 +49,7 @@ def stored(folder: Path, warn: Callable[[str], None]) -> list[Record]:
 def missing(jobs: Iterable[Job], records: Sequence[Record], retry_failed: bool) -> list[Job]:
     """Jobs without a record from this machine and these engine versions."""
     here = environment.detect().fingerprint()
-    retried = {*RETRIED, "oom"} if retry_failed else set()
+    retried = RETRIED if retry_failed else ()
     done = {
         (record.cell.cell_id, record.replicate)
         for record in records

@@ -32,9 +32,14 @@ def folder(name: str) -> Path:
     return cache_folder() / f"{name}-{BUILTINS[name].version}"
 
 
+def gguf_file(name: str) -> Path:
+    """The GGUF file that a built-in model was converted from, kept beside the conversion."""
+    return folder(name) / Path(BUILTINS[name].gguf).name
+
+
 def is_ready(name: str) -> bool:
     """Whether it has been fetched and converted."""
-    return (folder(name) / NOTE).is_file()
+    return (folder(name) / NOTE).is_file() and gguf_file(name).is_file()
 
 
 def ensure(name: str, say: Callable[[str], None]) -> Path:
@@ -89,6 +94,7 @@ def _fetch_and_convert(builtin: Builtin, work: Path, target: Path, say: Callable
     if code:
         tail = log.read_text(errors="replace").strip().splitlines()[-1:]
         raise InputError(f"cannot convert {builtin.gguf}: {' '.join(tail)}; is transformers installed as pinned?")
+    gguf.rename(out / gguf.name)  # kept: other engines read it as it is
     with (out / "model.safetensors").open("rb") as handle:
         weights = hashlib.file_digest(handle, "sha256").hexdigest()
     note = {

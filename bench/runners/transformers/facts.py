@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
+from transformers import AutoModelForCausalLM
 
 from bench.models import builtin, catalogue
 from bench.runners.transformers.load import Loaded
@@ -16,7 +18,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
     """Facts about a loaded network."""
     network = loaded.network
     config = network.config.get_text_config()
-    parameters = 0
+    parameters = _dense_parameters(network.config) if loaded.packed else 0
     weights_bytes = 0
     placement: dict[str, int] = {}
     seen: set[int] = set()
@@ -24,7 +26,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        parameters += _values(tensor)
+        parameters += 0 if loaded.packed else _values(tensor)
         for part in _storages(tensor):
             size = part.numel() * part.element_size()
             weights_bytes += size
@@ -58,6 +60,15 @@ def _weights(network: Any) -> Iterator[Any]:
         # Packed checkpoints (GPTQ, compressed-tensors) keep their weights in buffers; rotary tables are not weights.
         if "inv_freq" not in name:
             yield buffer
+
+
+def _dense_parameters(config: Any) -> int:
+    """Parameters of the architecture: packed formats bring scales and shapes of their own that are no weights."""
+    settings = {key: value for key, value in config.to_dict().items() if key != "quantization_config"}
+    with init_empty_weights():
+        network = AutoModelForCausalLM.from_config(type(config).from_dict(settings))
+    network.tie_weights()
+    return int(network.num_parameters())
 
 
 def _values(tensor: Any) -> int:

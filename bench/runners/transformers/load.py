@@ -24,6 +24,7 @@ class Loaded:
     network: Any
     random_weights: bool
     notes: list[str] = field(default_factory=list)
+    packed: bool = False
 
 
 def device(name: str) -> torch.device:
@@ -49,24 +50,31 @@ def load(model: Model, precision: Precision, options: Options, place: torch.devi
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     if options.compile and place.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
-        raise UnsupportedError(
-            "torch.compile needs a C++ compiler and none was found", "install g++, or compile: false"
-        )
-    what = catalogue.kind(model)
-    if what == "shape":
-        return _random(model, precision, options, place)
+        raise UnsupportedError("torch.compile needs a C++ compiler, none was found", "install g++, or compile: false")
+    with TypedErrors(precision, options):
+        if catalogue.kind(model) == "shape":
+            return _random(model, precision, options, place)
+        return _stored(model, precision, options, place)
+
+
+def _stored(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
     source, arguments = _where(model)
+    gguf = "gguf_file" in arguments
     config = AutoConfig.from_pretrained(source, **arguments)
-    stored = None if "gguf_file" in arguments else getattr(config, "quantization_config", None)
-    _check_precision(precision, stored, "gguf_file" in arguments)
-    _check_safe(model, source, "gguf_file" in arguments)
+    _check_precision(precision, None if gguf else getattr(config, "quantization_config", None), gguf)
+    _check_safe(model, source, gguf)
     keywords: dict[str, Any] = {**arguments, **_quantisation(precision), **_placement(options, place)}
-    if "gguf_file" in arguments:
+    if gguf:
         return _from_gguf(source, keywords, precision, place)
     keywords["use_safetensors"] = None if model.allow_pickle else True
-    with TypedErrors(precision, options):
-        network = AutoModelForCausalLM.from_pretrained(source, **keywords)
-    return Loaded(network.eval(), random_weights=False, notes=_notes(precision, place))
+    network = AutoModelForCausalLM.from_pretrained(source, **keywords).eval()
+    notes = _notes(precision, place)
+    if network._forward_pre_hooks:
+        # compressed-tensors unpacks its weights at the first forward; do it now, and count what is then there.
+        with torch.inference_mode():
+            network(torch.zeros((1, 1), dtype=torch.long, device=network.device))
+        notes.append("packed weights are unpacked on loading: transformers computes on dense ones")
+    return Loaded(network, random_weights=False, notes=notes, packed=precision.name == "checkpoint")
 
 
 def _where(model: Model) -> tuple[str | Path, dict[str, Any]]:
@@ -158,12 +166,12 @@ def _from_gguf(source: str | Path, keywords: dict[str, Any], precision: Precisio
         # Blocks stay packed only where a kernel exists; transformers would silently unpack them otherwise.
         keywords["dtype"] = torch.float32
         network = AutoModelForCausalLM.from_pretrained(source, **keywords)
-        if network.hf_quantizer.quantization_config.dequantize:
+        if not any(type(module).__name__.startswith("Gguf") for module in network.modules()):
             raise UnsupportedError(
                 "transformers has no kernel here that computes on packed GGUF blocks",
                 "pip install kernels (GPU), or use bf16, which unpacks the file",
             )
-        return Loaded(network.eval(), random_weights=False)
+        return Loaded(network.eval(), random_weights=False, packed=True)
     bitsandbytes = keywords.pop("quantization_config", None)
     keywords["quantization_config"] = GgufConfig(dequantize=True)
     network = AutoModelForCausalLM.from_pretrained(source, **keywords)
@@ -183,16 +191,15 @@ def _random(model: Model, precision: Precision, options: Options, place: torch.d
     config = AutoConfig.for_model(**settings)
     attention = {} if options.attention == "auto" else {"attn_implementation": options.attention}
     placement = _placement(options, place)
-    with TypedErrors(precision, options):
-        network = random_weights.build(
-            config,
-            _outer_dtype(precision),
-            bitsandbytes_config(precision),
-            place,
-            options.device_map,
-            placement.get("max_memory"),
-            attention,
-        )
+    network = random_weights.build(
+        config,
+        _outer_dtype(precision),
+        bitsandbytes_config(precision),
+        place,
+        options.device_map,
+        placement.get("max_memory"),
+        attention,
+    )
     return Loaded(network.eval(), random_weights=True, notes=_notes(precision, place))
 
 
@@ -213,18 +220,27 @@ class TypedErrors:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, torch.OutOfMemoryError):
+        if error is None or isinstance(error, UnsupportedError | torch.OutOfMemoryError):
             return
         text = " ".join(str(error).split())[:300]
-        if isinstance(error, ImportError):
-            raise UnsupportedError(text, f"install it, or use another precision than {self.precision.name}") from error
-        if self.options.attention != "auto" and self.options.attention.split("_")[0] in text.lower():
-            raise UnsupportedError(text, "use attention: auto or sdpa") from error
-        if isinstance(error, OSError) and "safetensors" in text:
+        if "trust_remote_code" in str(error):
             raise UnsupportedError(
-                text, "set allow_pickle: true for this model, or choose one with safetensors"
+                "this checkpoint brings its own Python code, which is not run unasked",
+                "read that code, then set trust_remote_code: true for this model",
             ) from error
-        if isinstance(error, OSError) and ("huggingface.co" in text or "Hugging Face" in text):
-            raise UnsupportedError(text, "check the id, the revision, the network and your access to it") from error
+        raised = self._typed(error, text)
+        if raised is not None:
+            raise raised from error
+
+    def _typed(self, error: BaseException, text: str) -> UnsupportedError | None:
+        if self.options.attention != "auto" and self.options.attention.split("_")[0] in text.lower():
+            return UnsupportedError(text, "use attention: auto or sdpa")
+        if isinstance(error, ImportError):
+            return UnsupportedError(text, f"install it, or use another precision than {self.precision.name}")
+        if isinstance(error, OSError) and "safetensors" in text:
+            return UnsupportedError(text, "set allow_pickle: true for this model, or choose one with safetensors")
+        if isinstance(error, OSError) and ("huggingface.co" in text or "Hugging Face" in text or "offline" in text):
+            return UnsupportedError(text, "check the id, the revision, the network and your access to it")
         if isinstance(error, NotImplementedError):
-            raise UnsupportedError(text or "not implemented in transformers", "use another option") from error
+            return UnsupportedError(text or "not implemented in transformers", "use another option")
+        return None

@@ -24,7 +24,7 @@ class Loop:
             raise UnsupportedError("torch.compile recompiles at every step with a dynamic cache", "use cache: static")
         self.compiled = compile
         self._network = network
-        self._decode = torch.compile(network.forward, mode=compile_mode, dynamic=False) if compile else network.forward
+        self._decode = torch.compile(network.forward, mode=compile_mode, dynamic=False) if compile else network
         takes = inspect.signature(type(network).forward).parameters
         self._takes_positions = "position_ids" in takes
         self._keeps_logits = "logits_to_keep" in takes
@@ -41,7 +41,7 @@ class Loop:
         cache = self._cache(rows, length + output_tokens)
         ids = torch.tensor(prompts, device=self._device)
         extra = self._keep(length - 1)
-        logits = self._network.forward(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
+        logits = self._network(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
         step = self._greedy(logits)
         tokens = [step.tolist()]  # copies to the host and so waits for the device
         on_step(rows)

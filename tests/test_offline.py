@@ -1,0 +1,111 @@
+"""The instrument on the fake, whose truth is known."""
+
+import pytest
+
+from bench.errors import BrokenContractError, DoesNotFitError
+from bench.measure import offline
+from bench.metrics import latency
+from bench.runners import OnStep
+from bench.runners.fake import FakeRunner, Options
+from bench.schema import Cell, Model, ModelFacts, Plain, Protocol, RunnerChoice, Workload
+
+PRECISION = Plain(name="fp32")
+MODEL = Model(source="shape:pythia-70m")
+
+
+def cell(rows: int = 2, prompt: int = 4, new: int = 8, rounds: int = 3) -> Cell:
+    return Cell(
+        cell_id="x",
+        model=MODEL,
+        precision=PRECISION,
+        runner=RunnerChoice(name="fake"),
+        workload=Workload(batch_size=rows, input_tokens=prompt, output_tokens=new),
+        protocol=Protocol(rounds=rounds),
+    )
+
+
+def fake(**options: object) -> FakeRunner:
+    return FakeRunner(MODEL, PRECISION, Options.model_validate(options))
+
+
+def silent(phase: str, estimate_s: float | None) -> None:
+    pass
+
+
+def test_programmed_delays_come_out() -> None:
+    """Within 1 % or 0.3 ms of the truth, whichever is larger; the median of rounds bears one late wake-up."""
+    found = offline.measure(cell(new=16, rounds=9), 0, fake(prefill_s=0.05, step_s=0.01), silent)
+    times = latency.of_replicate(found)
+    assert times.ttft_s == pytest.approx(0.05, rel=0.01, abs=0.0003)
+    assert times.tpot_s == pytest.approx(0.01, rel=0.01, abs=0.0003)
+    assert times.e2el_s == pytest.approx(0.05 + 15 * 0.01, rel=0.01, abs=0.0003)
+
+
+def test_load_and_first_generation_are_apart_from_the_rounds() -> None:
+    found = offline.measure(cell(), 0, fake(load_s=0.2), silent)
+    assert found.load_s == pytest.approx(0.2, abs=0.05)
+    assert len(found.warmup_s) == 1
+    assert len(found.rounds) == 3
+    assert all(len(one.step_s) == 8 for one in found.rounds)
+    assert all(list(one.step_s) == sorted(one.step_s) for one in found.rounds)
+
+
+def test_no_prompt_is_used_twice_and_precisions_of_a_replicate_see_the_same_ones() -> None:
+    first = offline._Prompts(cell(), 0, 50_000)
+    drawn = [tuple(row) for _ in range(20) for row in first.next()]
+    assert len(set(drawn)) == len(drawn) == 40
+    assert all(len(row) == 4 and all(0 <= token < 50_000 for token in row) for row in drawn)
+    other = offline._Prompts(cell().model_copy(update={"precision": Plain(name="bf16")}), 0, 50_000)
+    assert [tuple(row) for row in other.next()] == drawn[:2]
+    assert offline._Prompts(cell(), 1, 50_000).next() != offline._Prompts(cell(), 0, 50_000).next()
+
+
+def test_memory_has_a_value_or_a_reason() -> None:
+    size = 64 * 1024 * 1024
+    memory = offline.measure(cell(), 0, fake(memory_bytes=size), silent).memory
+    assert memory.weights_bytes == size
+    assert memory.kv_cache_bytes == 16 * 2 * (4 + 8)
+    assert memory.rss_load_peak_bytes is not None
+    assert memory.rss_peak_bytes is not None
+    assert memory.rss_peak_bytes > size
+    for name in type(memory).model_fields:
+        if name != "reasons":
+            assert (getattr(memory, name) is None) == (name in memory.reasons), name
+
+
+def test_peak_memory_is_of_this_cell_not_of_an_earlier_one() -> None:
+    size = 256 * 1024 * 1024
+    large = offline.measure(cell(), 0, fake(memory_bytes=size), silent).memory.rss_load_peak_bytes
+    small = offline.measure(cell(), 0, fake(memory_bytes=1), silent).memory.rss_load_peak_bytes
+    assert large is not None
+    assert small is not None
+    assert large - small > 0.9 * size
+
+
+class _Odd(FakeRunner):
+    """Breaks one promise of the contract."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(MODEL, PRECISION, Options())
+        self.how = how
+
+    def load(self) -> ModelFacts:
+        facts = super().load()
+        return facts.model_copy(update={"max_positions": 8}) if self.how == "positions" else facts
+
+    def generate(self, prompts: object, output_tokens: int, on_step: OnStep) -> list[list[int]]:
+        rows = 2
+        for _ in range(output_tokens - (self.how == "steps")):
+            on_step(rows - (self.how == "partial"))
+        return [[1] * (output_tokens - (self.how == "tokens"))] * (rows - (self.how == "rows"))
+
+
+@pytest.mark.parametrize("how", ["steps", "partial", "tokens", "rows"])
+def test_a_broken_promise_is_no_measurement(how: str) -> None:
+    with pytest.raises(BrokenContractError, match="asked for"):
+        offline.measure(cell(), 0, _Odd(how), silent)
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused() -> None:
+    with pytest.raises(DoesNotFitError, match="12 tokens a row exceed the model's 8 positions"):
+        offline.measure(cell(), 0, _Odd("positions"), silent)
