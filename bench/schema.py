@@ -58,7 +58,9 @@ class Int8(Noun):
     """bitsandbytes LLM.int8(): int8 weights and activations, outlier columns kept in 16 bits."""
 
     name: Literal["int8"]
-    threshold: float = Field(6.0, ge=0, description="activations above this are computed in 16 bits")
+    threshold: float = Field(
+        6.0, ge=0, allow_inf_nan=False, description="activations above this are computed in 16 bits"
+    )
 
 
 class FourBit(Noun):
@@ -112,7 +114,9 @@ class CostChoices(Noun):
     )
     provider: str | None = Field(None, description="take the hourly price from this provider in the price list")
     utilisation: float = Field(1.0, gt=0, le=1, description="served share of the tokens it could serve, 0 to 1")
-    apis: tuple[str, ...] | None = Field(None, description="provider/model names to price the same requests at")
+    apis: tuple[str, ...] | None = Field(
+        None, min_length=1, description="provider/model names to price the same requests at"
+    )
 
 
 class Sweep(Noun):
@@ -208,6 +212,7 @@ class ModelFacts(Noun):
     dtype: str
     device: str
     placement: dict[str, int] = Field(default_factory=dict, description="device → bytes of weights there")
+    accelerators: tuple[Accelerator, ...] = Field((), description="the devices used, as the engine names them")
     threads: int | None = None
     attention: str | None = None
     cache: str | None = None
@@ -218,7 +223,7 @@ class ModelFacts(Noun):
 class Round(Noun):
     """One timed generation. Stamps are seconds since the moment just before the work was handed to the engine."""
 
-    step_s: tuple[float, ...] = Field(description="when each step's tokens, one a row, were on the host")
+    step_s: tuple[float, ...] = Field(min_length=1, description="when each step's tokens, one a row, were on the host")
     done_s: float
     cpu_s: float | None = Field(None, description="CPU time of the process during the round")
     stalled_s: float | None = Field(None, description="time some task of the machine waited for a CPU (PSI)")
@@ -247,7 +252,7 @@ class Measurement(Noun):
     load_s: float
     first_generate_s: float
     warmup_s: tuple[float, ...] = ()
-    rounds: tuple[Round, ...]
+    rounds: tuple[Round, ...] = Field(min_length=1)
     memory: Memory = Memory()
     prompt_seed: int = 0
 

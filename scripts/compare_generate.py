@@ -60,13 +60,13 @@ def in_process(precision: str, rows: int, length: int, new: int, pairs: int) -> 
     runner = TransformersRunner(model, choice, Options())
     facts = runner.load()
     network = runner._loop._network
-    prompts = offline._Prompts(cell, 0, facts.vocab_size)
+    prompts = offline.Prompts(cell, 0, facts.vocab_size)
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     bare: list[float] = []
 
     def harness() -> None:
-        times = latency.of_round(offline._round(cell, runner, prompts.next(), clocked=True))
+        times = latency.of_round(offline.timed_round(runner, prompts.next(), new))
         ours.append((times.ttft_s, times.decode_s))
 
     def script() -> None:
@@ -102,23 +102,19 @@ def in_process(precision: str, rows: int, length: int, new: int, pairs: int) -> 
 
 
 def stamp_cost_s(rows: int) -> float:
-    """What one `on_step` of the harness costs: 100,000 of them timed, less nothing."""
+    """What one `on_step` of the harness costs over one that does nothing: 100,000 of each, five times."""
     from bench.runners.fake import FakeRunner
     from bench.runners.fake import Options as FakeOptions
 
-    precision = Plain(name="fp32")
     steps = 100_000
-    cell = Cell(
-        model=Model(source="shape:x"),
-        precision=precision,
-        runner=RunnerChoice(name="fake"),
-        workload=Workload(batch_size=rows, input_tokens=1, output_tokens=steps),
-    )
-    runner = FakeRunner(cell.model, precision, FakeOptions(prefill_s=0, step_s=0))
-    done = offline._round(cell, runner, [[1]] * rows, clocked=False)
-    start = time.perf_counter()
-    runner.generate([[1]] * rows, steps, lambda _: None)
-    return max(0.0, (done.done_s - (time.perf_counter() - start)) / steps)
+    runner = FakeRunner(Model(source="shape:x"), Plain(name="fp32"), FakeOptions(prefill_s=0, step_s=0))
+
+    def timed(on_step: Callable[[int], None]) -> float:
+        start = time.perf_counter()
+        runner.generate([[1]] * rows, steps, on_step)
+        return time.perf_counter() - start
+
+    return max(0.0, median(timed(offline.Stamps().on_step) - timed(lambda _: None) for _ in range(5)) / steps)
 
 
 def whole(precision: str, rows: int, length: int, new: int, pairs: int) -> None:

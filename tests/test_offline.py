@@ -51,13 +51,13 @@ def test_load_and_first_generation_are_apart_from_the_rounds() -> None:
 
 
 def test_no_prompt_is_used_twice_and_precisions_of_a_replicate_see_the_same_ones() -> None:
-    first = offline._Prompts(cell(), 0, 50_000)
+    first = offline.Prompts(cell(), 0, 50_000)
     drawn = [tuple(row) for _ in range(20) for row in first.next()]
     assert len(set(drawn)) == len(drawn) == 40
     assert all(len(row) == 4 and all(0 <= token < 50_000 for token in row) for row in drawn)
-    other = offline._Prompts(cell().model_copy(update={"precision": Plain(name="bf16")}), 0, 50_000)
+    other = offline.Prompts(cell().model_copy(update={"precision": Plain(name="bf16")}), 0, 50_000)
     assert [tuple(row) for row in other.next()] == drawn[:2]
-    assert offline._Prompts(cell(), 1, 50_000).next() != offline._Prompts(cell(), 0, 50_000).next()
+    assert offline.Prompts(cell(), 1, 50_000).next() != offline.Prompts(cell(), 0, 50_000).next()
 
 
 def test_memory_has_a_value_or_a_reason() -> None:

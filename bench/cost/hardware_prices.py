@@ -14,7 +14,7 @@ DEFAULT_CPU = ("aws", "c5.xlarge")
 """The default for a CPU machine: this instance's price for a vCPU-hour, times the CPUs that the run may use."""
 
 _DATED = re.compile(r"^\d{4}-\d{2}-\d{2}$")
-_PART = re.compile(r"(GB200|GB300|RTX PRO 6000|RTX \d{4}|MI\d{3}X?|[ABHLTV]\d{1,3}[SG]?)\b", re.IGNORECASE)
+_PART = re.compile(r"(?<![A-Z0-9])(GB200|GB300|RTX PRO 6000|RTX \d{4}|MI\d{3}X?|[ABHLTV]\d{1,3}[SG]?)\b", re.IGNORECASE)
 _MEMORY = re.compile(r"(\d+)\s*GB", re.IGNORECASE)
 _FORM = re.compile(r"(PCIe|SXM)", re.IGNORECASE)
 
@@ -82,6 +82,8 @@ def for_accelerator(device: Accelerator, provider: str | None) -> tuple[Hardware
     found = [row for row in rows() if row.accelerators and row.usd_per_hour is not None and _same_part(row, device)]
     if provider is None:
         found = [row for row in found if row.comparable()]
+        # A row that leaves the memory out may be of another size of the part: it counts only where none states it.
+        found = [row for row in found if _MEMORY.search(row.accelerator)] or found
     else:
         found = [row for row in found if row.provider == provider]
     return tuple(sorted(found, key=_unit_price))

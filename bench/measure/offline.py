@@ -40,22 +40,23 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     load_peak = peak_rss_bytes()
     _check_positions(cell, facts)
 
-    draw = _Prompts(cell, replicate, facts.vocab_size)
+    draw = Prompts(cell, replicate, facts.vocab_size)
     announce("first generation", None)
-    first = _round(cell, runner, draw.next(), clocked=False)
+    new_tokens = cell.workload.output_tokens
+    first = timed_round(runner, draw.next(), new_tokens)
     announce("warm-up", first.done_s * cell.protocol.warmup_rounds)
-    warmup = [_round(cell, runner, draw.next(), clocked=False).done_s for _ in range(cell.protocol.warmup_rounds)]
+    warmup = [timed_round(runner, draw.next(), new_tokens).done_s for _ in range(cell.protocol.warmup_rounds)]
     expected = warmup[-1] if warmup else first.done_s
 
     gc.collect()
     announce("timing", expected * cell.protocol.rounds)
-    rounds = tuple(_round(cell, runner, draw.next(), clocked=True) for _ in range(cell.protocol.rounds))
+    rounds = tuple(timed_round(runner, draw.next(), new_tokens) for _ in range(cell.protocol.rounds))
 
     memory = _static_memory(cell, facts)
     if cell.protocol.memory_pass:
         announce("memory", median(one.done_s for one in rounds))
         with MemorySampler(facts.device) as sampler:
-            _round(cell, runner, draw.next(), clocked=False)
+            timed_round(runner, draw.next(), new_tokens)
         memory = sampler.reading().model_copy(
             update={
                 "weights_bytes": memory.weights_bytes,
@@ -75,7 +76,7 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     )
 
 
-class _Prompts:
+class Prompts:
     """Random token ids, other ones for each round; equal for all precisions of a replicate, so that pairs compare."""
 
     def __init__(self, cell: Cell, replicate: int, vocab_size: int) -> None:
@@ -89,47 +90,49 @@ class _Prompts:
         return [self._random.choices(range(self._vocab), k=self._length) for _ in range(self._rows)]
 
 
-def _round(cell: Cell, runner: Runner, prompts: Sequence[Sequence[int]], *, clocked: bool) -> Round:
-    wanted = cell.workload.output_tokens
-    stamps: list[int] = []
-    rows_seen: list[int] = []
-    clock = time.perf_counter_ns
-    stamp, see = stamps.append, rows_seen.append
+class Stamps:
+    """When each step's tokens were on the host: one stamp a step, not one a row."""
 
-    def on_step(rows: int) -> None:
-        stamp(clock())
-        see(rows)
+    def __init__(self) -> None:
+        self.at_ns: list[int] = []
+        self.rows: list[int] = []
 
-    stalled_before = busy.cpu_stalled_s() if clocked else None
+    def on_step(self, rows: int) -> None:
+        """What a runner calls; this is all that the harness does inside a timed window."""
+        self.at_ns.append(time.perf_counter_ns())
+        self.rows.append(rows)
+
+
+def timed_round(runner: Runner, prompts: Sequence[Sequence[int]], new_tokens: int) -> Round:
+    """Generate once and say when each step was done. Raises BrokenContractError for other tokens than asked for."""
+    stamps = Stamps()
+    stalled_before = busy.cpu_stalled_s()
     cpu_before = time.process_time()
-    start = clock()
-    tokens = runner.generate(prompts, wanted, on_step)
-    done = clock()
+    start = time.perf_counter_ns()
+    tokens = runner.generate(prompts, new_tokens, stamps.on_step)
+    done = time.perf_counter_ns()
     cpu_s = time.process_time() - cpu_before
-    stalled_after = busy.cpu_stalled_s() if clocked else None
+    stalled_after = busy.cpu_stalled_s()
 
-    _check_contract(tokens, stamps, rows_seen, len(prompts), wanted)
-    both = stalled_before is not None and stalled_after is not None
+    _check_contract(tokens, stamps, len(prompts), new_tokens)
     return Round(
-        step_s=tuple((at - start) / 1e9 for at in stamps),
+        step_s=tuple((at - start) / 1e9 for at in stamps.at_ns),
         done_s=(done - start) / 1e9,
         cpu_s=cpu_s,
-        stalled_s=stalled_after - stalled_before if both else None,  # type: ignore[operator]
+        stalled_s=None if stalled_before is None or stalled_after is None else stalled_after - stalled_before,
         tokens_sha256=hashlib.sha256(repr([list(row) for row in tokens]).encode()).hexdigest()[:16],
     )
 
 
-def _check_contract(
-    tokens: Sequence[Sequence[int]], stamps: list[int], rows_seen: list[int], rows: int, wanted: int
-) -> None:
+def _check_contract(tokens: Sequence[Sequence[int]], stamps: Stamps, rows: int, wanted: int) -> None:
     if len(tokens) != rows or any(len(row) != wanted for row in tokens):
         lengths = sorted({len(row) for row in tokens})
         raise BrokenContractError(
             f"the runner gave {len(tokens)} rows of {lengths} tokens, asked for {rows} rows of {wanted}"
         )
-    if len(stamps) != wanted or set(rows_seen) != {rows}:
+    if len(stamps.at_ns) != wanted or set(stamps.rows) != {rows}:
         raise BrokenContractError(
-            f"the runner reported {len(stamps)} steps of {sorted(set(rows_seen))} rows, "
+            f"the runner reported {len(stamps.at_ns)} steps of {sorted(set(stamps.rows))} rows, "
             f"asked for {wanted} steps of {rows}"
         )
 

@@ -54,7 +54,7 @@ def shape(config: dict[str, Any]) -> Shape | None:
             return _gpt_neox(config)
         if kind == "bloom":
             return _bloom(config)
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ZeroDivisionError):
         pass
     return None
 

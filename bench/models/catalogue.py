@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,7 @@ BUILTINS = {
 }
 
 
+@cache
 def shapes() -> dict[str, dict[str, Any]]:
     """Name → config of every architecture that can be built with random weights and no download."""
     text = files("bench.data").joinpath("shapes.json").read_text(encoding="utf-8")
@@ -64,6 +66,10 @@ def checked(model: Model, base: Path) -> Model:
     """
     source = model.source
     what = kind(model)
+    if model.revision is not None and what != "hub":
+        raise InputError("revision is for hub ids only; remove it")
+    if model.gguf_file is not None and what not in ("hub", "folder"):
+        raise InputError("gguf_file names a file inside a hub id or a folder; remove it")
     if what == "builtin":
         name = source.removeprefix("builtin:")
         if name not in BUILTINS:
@@ -99,8 +105,6 @@ def checked(model: Model, base: Path) -> Model:
         raise InputError(
             f"unknown model {source!r}; {nearest(source, known)} (a hub id is owner/name, a folder ./name)"
         )
-    if model.revision is not None and what != "hub":
-        raise InputError("revision is for hub ids only; remove it")
     return model
 
 
@@ -132,7 +136,10 @@ def label(model: Model) -> str:
 
 
 def _absolute(name: str, base: Path) -> Path:
-    return (base / Path(name).expanduser()).resolve()
+    try:
+        return (base / Path(name).expanduser()).resolve()
+    except RuntimeError:
+        raise InputError(f"no such user: {name}") from None
 
 
 def _read_config(path: Path) -> dict[str, Any]:

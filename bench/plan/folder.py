@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -60,10 +61,13 @@ def set_aside(folder: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or leave the old one: never half of it. Raises InputError when it cannot be written."""
+    if not path.name:
+        raise InputError(f"{path}: cannot write it (not a file); choose another name")
     beside = path.with_name(f".{path.name}.new")
     try:
         beside.write_text(text, encoding="utf-8")
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be the trouble
+            beside.unlink()
         raise InputError(f"{path}: cannot write it ({error.strerror}); free space or choose another folder") from None

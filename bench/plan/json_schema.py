@@ -77,5 +77,6 @@ def _mapping(noun: type[BaseModel]) -> dict[str, Any]:
 def _runner(name: str) -> dict[str, Any]:
     found = _mapping(runners.find(name).Options)
     found["properties"] = {"name": {"const": name}, **found["properties"]}
-    found["required"] = [SHORTHAND["runners"]]
+    if name != "transformers":  # the default, so that its name may be left out
+        found["required"] = [SHORTHAND["runners"]]
     return found

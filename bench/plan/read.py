@@ -46,8 +46,8 @@ class _Reader:
             "precisions": self._entries("precisions", self._precision),
             "runners": self._entries("runners", self._runner),
             "workloads": self._entries("workloads", self._workload),
-            "protocol": self._checked(Protocol, data.get("protocol") or {}, ("protocol",)),
-            "cost": self._cost(data.get("cost") or {}),
+            "protocol": self._checked(Protocol, _given(data, "protocol"), ("protocol",)),
+            "cost": self._cost(_given(data, "cost")),
             "name": data.get("name", self.source.path.stem),
         }
         if (
@@ -84,7 +84,7 @@ class _Reader:
         if not entries or raw is None:
             self._say((section,), "empty list: there would be nothing to run; name at least one")
             return ()
-        found: list[Any] = []
+        found: dict[str, Any] = {}
         for index, entry in enumerate(entries):
             loc: Loc = (section, index) if isinstance(raw, list) else (section,)
             if section in SHORTHAND and not isinstance(entry, dict | list) and entry is not None:
@@ -94,9 +94,9 @@ class _Reader:
                 continue
             for point in self._product(entry, loc):
                 item = read_one(point, loc)
-                if item is not None and item not in found:
-                    found.append(item)
-        return tuple(found)
+                if item is not None:
+                    found.setdefault(item.model_dump_json(), item)
+        return tuple(found.values())
 
     def _product(self, entry: dict[str, Any], loc: Loc) -> Iterator[dict[str, Any]]:
         """Every combination of the listed values: `batch_size: [1, 8]` is two workloads."""
@@ -151,6 +151,9 @@ class _Reader:
     def _cost(self, raw: Any) -> CostChoices | None:
         if isinstance(raw, dict) and isinstance(raw.get("apis"), str):
             raw = {**raw, "apis": [raw["apis"]]}
+        if isinstance(raw, dict) and raw.get("apis") == []:
+            self._say(("cost", "apis"), "empty list: name at least one, or leave the key out for the defaults")
+            return None
         if isinstance(raw, dict) and isinstance(raw.get("apis"), list):
             raw = {**raw, "apis": tuple(raw["apis"])}
         choices = self._checked(CostChoices, raw, ("cost",))
@@ -197,6 +200,10 @@ class _Reader:
                 got = problem["input"]
                 shown = "" if isinstance(got, dict | list | BaseModel) else f" (got {got!r})"
                 self._say(where, _plain(problem["msg"]) + shown)
+
+
+def _given(data: dict[str, Any], key: str) -> Any:
+    return {} if data.get(key) is None else data[key]
 
 
 def _plain(message: str) -> str:

@@ -48,8 +48,9 @@ def load(path: Path) -> Source:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     except OSError as error:
         raise InputError(f"{path}: cannot read it ({error.strerror})") from None
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         source = Source(path, None)
         if node is None:
@@ -65,7 +66,8 @@ def load(path: Path) -> Source:
     except RecursionError:
         raise InputError(f"{path}: nested too deeply for a config") from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _build(loader: Any, node: yaml.Node, loc: Loc, source: Source) -> Any:
@@ -86,4 +88,8 @@ def _build(loader: Any, node: yaml.Node, loc: Loc, source: Source) -> Any:
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, child, (*loc, index), source) for index, child in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+    try:
+        return loader.construct_object(node, deep=True)
+    except ValueError as error:
+        line = node.start_mark.line + 1
+        raise InputError(f"{source.path}:{line}: {_dotted(loc)}not a value ({error}); quote it if it is text") from None

@@ -36,6 +36,9 @@ def flat(row: Row) -> dict[str, Any]:
         "verdict": table.verdict(row),
         "failure": row.failure.reason if row.failure is not None else None,
         "replicates": row.replicates,
+        "machine": row.environment.fingerprint(),
+        "cpu_model": row.environment.cpu_model,
+        "accelerators": "; ".join(device.name for device in row.environment.accelerators),
     }
     figures = row.figures
     for name in _FIGURES:

@@ -9,15 +9,12 @@ from bench.report.rows import Row
 
 
 def footnotes(rows: Sequence[Row]) -> list[str]:
-    """One sentence each, in reading order."""
-    notes = [*_dollar_notes(rows), *_model_notes(rows)]
-    against: dict[str, list[int]] = {}
+    """One sentence each, in reading order; those that do not hold for every row name the rows."""
+    grouped: dict[str, list[int]] = {}
     for number, row in enumerate(rows, 1):
-        for text in _against(row):
-            against.setdefault(_line(text), []).append(number)
-    for text, numbers in against.items():
-        notes.append(f"{text} [{_ranges(numbers, len(rows))}]")
-    return list(dict.fromkeys(notes))
+        for text in (*_dollar_notes(row), *_model_notes(row), _machine_note(row), *_against(row)):
+            grouped.setdefault(_line(text), []).append(number)
+    return [text if len(numbers) == len(rows) else f"{text} [{_ranges(numbers)}]" for text, numbers in grouped.items()]
 
 
 def _against(row: Row) -> list[str]:
@@ -33,28 +30,22 @@ def _against(row: Row) -> list[str]:
     return found
 
 
-def _dollar_notes(rows: Sequence[Row]) -> list[str]:
-    priced = [row.dollars for row in rows if row.dollars is not None]
-    if not priced:
+def _dollar_notes(row: Row) -> list[str]:
+    priced = row.dollars
+    if priced is None:
         return []
-    first = priced[0]
-    notes = ["Hardware price: " + "; ".join(dict.fromkeys(one.rate.basis for one in priced)) + "."]
-    notes.append(
-        f"Utilisation {first.utilisation:.0%}: the machine serves for that share of the hours it is paid for"
-        + (" (nothing idle; at 50% every dollar here doubles)." if first.utilisation == 1 else ".")
-    )
-    notes.append(
-        "$/Mtok in and out: the bill split by measured time, prefill to input and decode to output; "
-        "the parts add up to the bill. Blended: the bill over all tokens of this row."
-    )
-    apis = ", ".join(_api(one.api) for one in first.apis)
+    idle = " (nothing idle; at 50% every dollar here doubles)" if priced.utilisation == 1 else ""
+    apis = ", ".join(_api(one.api) for one in priced.apis)
     today = datetime.now(UTC).date().isoformat()
-    notes.append(
+    return [
+        f"Hardware price: {priced.rate.basis}.",
+        f"Utilisation {priced.utilisation:.0%}: the machine serves for that share of the hours it is paid for{idle}.",
+        "$/Mtok in and out: the bill split by measured time, prefill to input and decode to output; "
+        "the parts add up to the bill. Blended: the bill over all tokens of this row.",
         f"vs API and break-even: against the cheapest of {apis} for the same request; prices of {api_prices.source()}, "
         f"read {today}. Break-even is the utilisation from which self-hosting is cheaper; above 100% is never. "
-        "Token counts are the measured model's (tokenizers differ); quality not compared."
-    )
-    return notes
+        "Token counts are the measured model's (tokenizers differ); quality not compared.",
+    ]
 
 
 def _api(name: str) -> str:
@@ -62,42 +53,35 @@ def _api(name: str) -> str:
     return f"{name} (${found.input_usd_per_mtok:g} in, ${found.output_usd_per_mtok:g} out)"
 
 
-def _model_notes(rows: Sequence[Row]) -> list[str]:
+def _model_notes(row: Row) -> list[str]:
     notes = []
-    counts = sorted({row.replicates for row in rows if row.figures is not None})
-    if counts:
-        shown = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        notes.append(f"Replicates (new processes, interleaved): {shown} a row; ± is a 95% interval over them.")
-    if any(table.is_random(row) for row in rows):
+    if row.figures is not None:
+        interval = "; ± is a 95% interval over them" if row.replicates > 1 else ""
+        notes.append(f"Replicates (new processes, interleaved): {row.replicates} a row{interval}.")
+    if table.is_random(row):
         notes.append("Random weights: true shapes, so true speed and memory of a dense model; no quality.")
-    for row in rows:
-        if row.cell.model.source.startswith("builtin:"):
-            notes.append(
-                "The built-in model is dequantised from Q4_1: true for speed and cost, not the original's quality."
-            )
-    machines = {row.environment.fingerprint(): row.environment for row in rows}
-    for machine in machines.values():
-        devices = ", ".join(device.name for device in machine.accelerators) or "no accelerator"
-        versions = ", ".join(
-            f"{name} {version}"
-            for name, version in machine.packages.items()
-            if name in ("torch", "transformers", "bitsandbytes")
-        )
-        memory_gb = machine.memory_total_bytes / 1e9
+    if row.cell.model.source.startswith("builtin:"):
         notes.append(
-            f"Machine: {machine.cpu_model}, {machine.cpu_usable} CPUs, {memory_gb:.0f} GB, {devices}; {versions}."
+            "The built-in model is dequantised from Q4_1: true for speed and cost, not the original's quality."
         )
     return notes
 
 
-def _ranges(numbers: Sequence[int], total: int) -> str:
+def _machine_note(row: Row) -> str:
+    machine = row.environment
+    devices = ", ".join(device.name for device in machine.accelerators) or "no accelerator"
+    shown = ("torch", "transformers", "bitsandbytes")
+    versions = ", ".join(f"{name} {machine.packages[name]}" for name in shown if name in machine.packages)
+    memory_gb = machine.memory_total_bytes / 1e9
+    return f"Machine: {machine.cpu_model}, {machine.cpu_usable} CPUs, {memory_gb:.0f} GB, {devices}; {versions}."
+
+
+def _ranges(numbers: Sequence[int]) -> str:
     """Row numbers, shortened.
 
-    >>> _ranges([1, 2, 3, 5], 9), _ranges([1, 2], 2), _ranges([4], 9)
-    ('rows 1–3, 5', 'all rows', 'row 4')
+    >>> _ranges([1, 2, 3, 5]), _ranges([4])
+    ('rows 1–3, 5', 'row 4')
     """
-    if len(numbers) == total > 1:
-        return "all rows"
     parts: list[tuple[int, int]] = []
     for number in numbers:
         if parts and number == parts[-1][1] + 1:

@@ -76,7 +76,7 @@ def markdown(rows: Sequence[Row]) -> str:
     def grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> str:
         align = ["left" if index in left else "right" for index in range(len(headings))]
         cells = [[_escaped(text) for text in line] for line in lines]
-        return tabulate(cells, [_escaped(one) for one in headings], "github", colalign=align, disable_numparse=True)
+        return tabulate(cells, [_escaped(one) for one in headings], "pipe", colalign=align, disable_numparse=True)
 
     columns, caption = table.columns(rows)
     lines = [tuple(column.text(row) for column in columns) for row in rows]

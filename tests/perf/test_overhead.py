@@ -7,7 +7,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.measure import offline
 from bench.runners.fake import FakeRunner, Options
-from bench.schema import Cell, Model, Plain, RunnerChoice, Workload
+from bench.schema import Model, Plain
 
 PRECISION = Plain(name="fp32")
 MODEL = Model(source="shape:pythia-70m")
@@ -19,17 +19,11 @@ def nothing(rows: int) -> None:
 
 
 def arms(step_s: float, rows: int) -> dict[str, Callable[[], object]]:
-    cell = Cell(
-        model=MODEL,
-        precision=PRECISION,
-        runner=RunnerChoice(name="fake"),
-        workload=Workload(batch_size=rows, input_tokens=1, output_tokens=STEPS),
-    )
     runner = FakeRunner(MODEL, PRECISION, Options(prefill_s=step_s, step_s=step_s))
     prompts = [[1]] * rows
     return {
         "alone": lambda: runner.generate(prompts, STEPS, nothing),
-        "harness": lambda: offline._round(cell, runner, prompts, clocked=True),
+        "harness": lambda: runner.generate(prompts, STEPS, offline.Stamps().on_step),
     }
 
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from bench.models import builtin, catalogue
 from bench.runners.transformers.load import Loaded
-from bench.schema import Model, ModelFacts
+from bench.schema import Accelerator, Model, ModelFacts
 
 
 def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFacts:
@@ -46,12 +46,19 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         dtype=str(network.dtype).removeprefix("torch."),
         device=str(network.get_input_embeddings().weight.device),
         placement=placement,
+        accelerators=tuple(_accelerator(place) for place in sorted(placement) if place.startswith("cuda")),
         threads=torch.get_num_threads(),
         attention=getattr(network.config, "_attn_implementation", None),
         cache=cache,
         compiled=compiled,
         notes=tuple(notes),
     )
+
+
+def _accelerator(place: str) -> Accelerator:
+    """As torch sees it: its numbers follow CUDA_VISIBLE_DEVICES, the driver's do not."""
+    found = torch.cuda.get_device_properties(place)
+    return Accelerator(name=found.name, memory_bytes=found.total_memory)
 
 
 def _weights(network: Any) -> Iterator[Any]:

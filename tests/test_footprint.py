@@ -1,0 +1,178 @@
+"""Bytes before loading, against the numbers that the models' publishers state."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.metrics import footprint
+from bench.models import catalogue
+from bench.schema import Checkpoint, FourBit, Int8, Plain, Precision, Workload
+
+PUBLISHED = {
+    "llama-3.1-8b": 8_030_261_248,
+    "llama-3.1-70b": 70_553_706_496,
+    "llama-3.1-405b": 405_853_388_800,
+    "llama-3.2-1b": 1_235_814_400,
+    "llama-3.2-3b": 3_212_749_824,
+    "tinyllama-1.1b": 1_100_048_384,
+    "smollm2-135m": 134_515_008,
+    "pythia-70m": 70_426_624,
+    "pythia-160m": 162_322_944,
+    "pythia-410m": 405_334_016,
+    "pythia-1b": 1_011_781_632,
+    "pythia-1.4b": 1_414_647_808,
+    "pythia-2.8b": 2_775_208_960,
+    "pythia-6.9b": 6_857_302_016,
+    "pythia-12b": 11_846_072_320,
+    "bloom-560m": 559_214_592,
+    "bloom-1b1": 1_065_314_304,
+    "bloom-1b7": 1_722_408_960,
+    "bloom-3b": 3_002_557_440,
+    "bloom-7b1": 7_069_016_064,
+    "bloom-176b": 176_247_271_424,
+}
+"""Parameters by the publishers' model cards and safetensors indexes."""
+
+BF16 = Plain(name="bf16")
+ONE_TOKEN = Workload(batch_size=1, input_tokens=1, output_tokens=1)
+
+
+def _shape(name: str) -> footprint.Shape:
+    found = footprint.shape(catalogue.shapes()[name])
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", catalogue.shapes())
+def test_parameters_agree_with_the_publisher(name: str) -> None:
+    """To the last parameter, for every shape that ships."""
+    assert _shape(name).parameters == PUBLISHED[name]
+
+
+def test_no_published_shape_was_left_out() -> None:
+    """The table above and the shapes that ship name the same models."""
+    assert set(PUBLISHED) == set(catalogue.shapes())
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "bytes_per_token"),
+    [
+        ("llama-3.1-8b", BF16, 2 * 32 * 8 * 128 * 2),  # 131,072
+        ("llama-3.1-8b", Plain(name="fp32"), 2 * 32 * 8 * 128 * 4),
+        ("llama-3.1-8b", FourBit(name="nf4"), 2 * 32 * 8 * 128 * 2),
+        ("llama-3.1-8b", Int8(name="int8"), 2 * 32 * 8 * 128 * 2),
+        ("llama-3.1-70b", BF16, 2 * 80 * 8 * 128 * 2),  # 327,680
+        ("smollm2-135m", BF16, 2 * 30 * 3 * 64 * 2),  # 23,040
+        ("pythia-1.4b", Plain(name="fp16"), 2 * 24 * 2048 * 2),
+        ("bloom-560m", BF16, 2 * 24 * 1024 * 2),
+    ],
+)
+def test_kv_bytes_of_a_token(name: str, precision: Precision, bytes_per_token: int) -> None:
+    """Keys and values × layers × key-value heads × head size × bytes, for prompt and new tokens of every row."""
+    two_tokens = footprint.needed(_shape(name), precision, ONE_TOKEN)
+    assert two_tokens.kv_bytes == 2 * bytes_per_token
+    batch = Workload(batch_size=3, input_tokens=100, output_tokens=28)
+    assert footprint.needed(_shape(name), precision, batch).kv_bytes == 3 * 128 * bytes_per_token
+
+
+def test_llama_8b_needs_131072_bytes_of_kv_a_token() -> None:
+    """The number that everybody quotes."""
+    batch = Workload(batch_size=1, input_tokens=1000, output_tokens=24)
+    assert footprint.needed(_shape("llama-3.1-8b"), BF16, batch).kv_bytes == 1024 * 131_072
+
+
+@pytest.mark.parametrize(
+    ("precision", "bits"),
+    [
+        (FourBit(name="nf4"), 4.5),
+        (FourBit(name="fp4"), 4.5),
+        (FourBit(name="nf4", double_quant=True), 4 + 8 / 64 + 32 / (64 * 256)),
+        (Checkpoint(name="checkpoint"), 4.0),
+        (BF16, 16.0),
+        (Plain(name="fp32"), 32.0),
+    ],
+)
+def test_bits_of_a_packed_weight(precision: Precision, bits: float) -> None:
+    """Only the matrices inside the layers are packed; tables and norms stay at the computing type."""
+    of = _shape("llama-3.1-8b")
+    rest = of.other_parameters * footprint.precision_bytes(precision)
+    packed = footprint.weights_bytes(of, precision) - rest
+    assert packed * 8 / of.linear_parameters == pytest.approx(bits, rel=1e-12)
+
+
+def test_int8_counts_a_byte_a_weight_and_a_scale_a_row() -> None:
+    """One layer of hidden 4, two heads: outputs 4+4+4+4 of the attention and 8+8+4 of the MLP."""
+    config = {
+        "model_type": "llama", "hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "vocab_size": 10, "tie_word_embeddings": True,
+    }  # fmt: skip
+    of = footprint.shape(config)
+    assert of is not None
+    assert of.linear_parameters == 4 * 4 * 4 + 3 * 4 * 8
+    assert of.other_parameters == 2 * 4 + 4 + 10 * 4
+    assert footprint.weights_bytes(of, Int8(name="int8")) == 160 + 4 * (16 + 20) + 2 * 52
+
+
+def test_the_type_of_the_product_is_the_type_of_the_rest() -> None:
+    """4-bit with fp32 products keeps embeddings and cache in four bytes."""
+    assert footprint.precision_bytes(FourBit(name="nf4", compute_dtype="fp32")) == 4
+    assert footprint.precision_bytes(FourBit(name="fp4")) == 2
+    assert footprint.precision_bytes(Int8(name="int8")) == 2
+
+
+def test_qwen2_has_biases_and_mixtral_has_experts() -> None:
+    """Hand-counted on one tiny layer each."""
+    tiny: dict[str, Any] = {
+        "hidden_size": 4, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "vocab_size": 10,
+    }  # fmt: skip
+    llama = footprint.shape({**tiny, "model_type": "llama"})
+    qwen = footprint.shape({**tiny, "model_type": "qwen2"})
+    mixtral = footprint.shape({**tiny, "model_type": "mixtral", "num_local_experts": 2})
+    assert llama is not None
+    assert qwen is not None
+    assert mixtral is not None
+    assert llama.parameters == (16 + 8 + 8 + 16) + 3 * 32 + 2 * 4 + 4 + 2 * 40
+    assert qwen.parameters - llama.parameters == 2 * (2 + 2 * 1)
+    assert mixtral.parameters - llama.parameters == 3 * 32 + 4 * 2
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"model_type": "mamba", "hidden_size": 64},
+        {"model_type": ["llama"]},
+        {"model_type": "llama"},
+        {"model_type": "gpt_neox", "hidden_size": 64},
+        {"model_type": "bloom", "hidden_size": 64, "n_layer": None, "vocab_size": 10},
+        {**catalogue.shapes()["smollm2-135m"], "hidden_size": None},
+        {**catalogue.shapes()["smollm2-135m"], "num_attention_heads": 0, "head_dim": None},
+    ],
+    ids=["empty", "mamba", "list", "llama", "neox", "bloom", "no hidden size", "no heads"],
+)
+def test_an_unknown_or_broken_config_has_no_shape(config: dict[str, Any]) -> None:
+    """None, so that nobody is told that a model fits, or does not, on a guess."""
+    assert footprint.shape(config) is None
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from(sorted(PUBLISHED)),
+    st.integers(min_value=1, max_value=64),
+    st.integers(min_value=1, max_value=4096),
+    st.integers(min_value=1, max_value=4096),
+)
+def test_fewer_bits_and_fewer_rows_never_need_more(name: str, rows: int, prompt: int, new: int) -> None:
+    """double-quantised ≤ 4-bit ≤ 8-bit ≤ 16-bit ≤ 32-bit, and one more row needs more."""
+    of = _shape(name)
+    work = Workload(batch_size=rows, input_tokens=prompt, output_tokens=new)
+    order: list[Precision] = [
+        FourBit(name="nf4", double_quant=True), FourBit(name="nf4"), Int8(name="int8"), BF16, Plain(name="fp32"),
+    ]  # fmt: skip
+    totals = [footprint.needed(of, precision, work).total_bytes for precision in order]
+    assert totals == sorted(totals)
+    larger = work.model_copy(update={"batch_size": rows + 1})
+    assert footprint.needed(of, BF16, larger).total_bytes > footprint.needed(of, BF16, work).total_bytes
