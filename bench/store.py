@@ -72,7 +72,10 @@ class Journal:
         try:
             fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o644)
             try:
-                os.posix_fallocate(fd, 0, RESERVE_BYTES)
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(fd, 0, RESERVE_BYTES)
+                else:
+                    os.write(fd, bytes(RESERVE_BYTES))
             finally:
                 os.close(fd)
         except OSError as error:

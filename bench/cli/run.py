@@ -131,7 +131,13 @@ def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path) -> None:
 
 def _prepare(cells: list["Cell"], say: Callable[[str], None]) -> None:
     """Fetch what can be fetched before anything is timed."""
-    from bench.models import builtin
+    from bench.execute import fit
+    from bench.models import builtin, catalogue, hub
 
-    for source in dict.fromkeys(cell.model.source for cell in cells if cell.model.source.startswith("builtin:")):
-        builtin.ensure(source.removeprefix("builtin:"), say)
+    for model in dict.fromkeys(cell.model for cell in cells):
+        what = catalogue.kind(model)
+        if what == "builtin":
+            builtin.ensure(model.source.removeprefix("builtin:"), say)
+        elif what == "hub":
+            own = [cell for cell in cells if cell.model == model]
+            hub.fetch(model, lambda own=own: any(fit.problem(cell) is None for cell in own), say)  # type: ignore[misc]

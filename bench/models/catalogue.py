@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import InputError, nearest
+from bench.models import hub
 from bench.schema import Model
 
 Kind = Literal["builtin", "shape", "gguf", "folder", "hub"]
@@ -119,6 +120,8 @@ def config(model: Model) -> dict[str, Any] | None:
             return _read_config(Path(name)) if name.endswith(".json") else shapes()[name]
         case "folder" if model.gguf_file is None:
             return _read_config(Path(source) / "config.json")
+        case "hub" if model.gguf_file is None:
+            return hub.config(model)
         case _:
             return None
 

@@ -9,6 +9,7 @@ from typing import Any
 from bench.report import table
 from bench.report.figures import REPORT_SCHEMA_VERSION, flat, nested
 from bench.report.footnotes import footnotes
+from bench.report.headline import headline
 from bench.report.rows import Row
 
 FORMATS = ("table", "md", "csv", "json")
@@ -45,8 +46,11 @@ def terminal(rows: Sequence[Row], width: int | None) -> str:
     if lines:
         broken = [heading.replace("/", "/\n", 1) if "/" in heading else heading for heading in headings]
         console.print(_grid("the same requests at APIs", broken, lines, left=1))
+    answer = headline(rows)
+    if answer:
+        console.print(answer + "\n")
     for note in footnotes(rows):
-        console.print(f"• {note}", soft_wrap=False)
+        console.print(f"• {note}")
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -81,7 +85,8 @@ def markdown(rows: Sequence[Row]) -> str:
     columns, caption = table.columns(rows)
     lines = [tuple(column.text(row) for column in columns) for row in rows]
     left = [index for index, column in enumerate(columns) if not column.numeric]
-    parts = [f"**{_escaped(caption)}**"] if caption else []
+    parts = [_escaped(text) for text in (headline(rows),) if text]
+    parts += [f"**{_escaped(caption)}**"] if caption else []
     parts.append(grid([column.heading for column in columns], lines, left))
     headings, compared = table.api_table(rows)
     if compared:
@@ -116,5 +121,10 @@ def _guarded(value: Any) -> Any:
 
 def as_json(rows: Sequence[Row]) -> str:
     """Everything, with a schema version."""
-    whole = {"schema_version": REPORT_SCHEMA_VERSION, "rows": [nested(row) for row in rows], "notes": footnotes(rows)}
+    whole = {
+        "schema_version": REPORT_SCHEMA_VERSION,
+        "headline": headline(rows),
+        "rows": [nested(row) for row in rows],
+        "notes": footnotes(rows),
+    }
     return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"

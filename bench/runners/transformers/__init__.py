@@ -86,7 +86,7 @@ class TransformersRunner:
         if not environment.accelerators:
             found["fp16"] = "runs, but no CPU has fast fp16 kernels in torch: use bf16 or fp32"
         elif environment.packages["torch"].endswith("+cpu"):
-            found["fp16"] = "runs on the CPU only: this torch is a CPU build; install a CUDA build to use the GPU"
+            found = dict.fromkeys(PRECISIONS, "runs on the CPU only: this torch is a CPU build; install a CUDA build")
         if "bitsandbytes" not in environment.packages:
             for name in ("int8", "nf4", "fp4"):
                 found[name] = "needs bitsandbytes: pip install bitsandbytes"

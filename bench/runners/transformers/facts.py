@@ -9,7 +9,7 @@ import torch
 from accelerate import init_empty_weights
 from transformers import AutoModelForCausalLM
 
-from bench.models import builtin, catalogue
+from bench.models import builtin, catalogue, hub
 from bench.runners.transformers.load import Loaded
 from bench.schema import Accelerator, Model, ModelFacts
 
@@ -42,7 +42,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         vocab_size=config.vocab_size,
         max_positions=getattr(config, "max_position_embeddings", None),
         random_weights=loaded.random_weights,
-        weights_id=None if loaded.random_weights else _weights_id(model, config),
+        weights_id=None if loaded.random_weights else _weights_id(model),
         dtype=str(network.dtype).removeprefix("torch."),
         device=str(network.get_input_embeddings().weight.device),
         placement=placement,
@@ -109,14 +109,14 @@ def _kv_bytes_per_token(network: Any, config: Any) -> int | None:
     return int(2 * layers * heads * size * torch.empty((), dtype=network.dtype).element_size())
 
 
-def _weights_id(model: Model, config: Any) -> str | None:
+def _weights_id(model: Model) -> str | None:
     """A revision or checksum that names the weights."""
     match catalogue.kind(model):
         case "builtin":
             return builtin.weights_id(builtin.folder(model.source.removeprefix("builtin:")))
         case "hub":
-            commit = getattr(config, "_commit_hash", None)
-            return f"commit:{commit}" if commit else None
+            commit = hub.commit(model)
+            return None if commit is None else f"commit:{commit}"
         case "gguf":
             paths = [Path(model.source)]
         case _:

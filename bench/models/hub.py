@@ -1,0 +1,57 @@
+"""Hub checkpoints, fetched before anything is timed: a download must not count as loading, nor against a limit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.schema import Model
+
+NEEDED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+def config(model: Model) -> dict[str, Any] | None:
+    """`config.json` of a hub id if it is in the local cache, else None."""
+    found = _cached(model, "config.json")
+    try:
+        settings = None if found is None else json.loads(found.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return settings if isinstance(settings, dict) else None
+
+
+def commit(model: Model) -> str | None:
+    """The commit that a cached hub id stands at: what its revision meant when it was fetched."""
+    found = _cached(model, model.gguf_file or "config.json")
+    return None if found is None else found.parent.name
+
+
+def _cached(model: Model, name: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model.source, name, revision=model.revision or "main")
+    return Path(found) if isinstance(found, str) else None
+
+
+def fetch(model: Model, fits: Callable[[], bool], say: Callable[[str], None]) -> None:
+    """Have a hub checkpoint in the local cache: first its config, then the weights unless nothing of it `fits`.
+
+    A failure is said and not raised: the child that tries to load the model records the reason.
+    """
+    from huggingface_hub import hf_hub_download, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    revision = model.revision or "main"
+    try:
+        if model.gguf_file is not None:
+            say(f"fetching {model.source} {model.gguf_file} (nothing is fetched twice)")
+            hf_hub_download(model.source, model.gguf_file, revision=revision)
+            return
+        hf_hub_download(model.source, "config.json", revision=revision)
+        if not fits():
+            return
+        say(f"fetching {model.source} (nothing is fetched twice)")
+        patterns = [*NEEDED, *(["*.bin"] if model.allow_pickle else []), *(["*.py"] if model.trust_remote_code else [])]
+        snapshot_download(model.source, revision=revision, allow_patterns=patterns, ignore_patterns=["original/*"])
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        say(f"warning: {model.source} could not be fetched: {' '.join(str(error).split())[:200]}")

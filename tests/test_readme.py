@@ -1,0 +1,80 @@
+"""Every command in the README works, in its order, as a new user would type it."""
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench.plan import expand, read
+from tests.commands import ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.strip().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder that the commands run in, one after the other."""
+    return tmp_path_factory.mktemp("readme")
+
+
+def test_the_two_commands_stand_first() -> None:
+    assert COMMANDS[:2] == ["./scripts/bench run configs/quickstart.yaml", "./scripts/test"]
+    # This very suite is what the second one runs.
+    assert "scripts/test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line != "./scripts/test"])
+def test_a_command_of_the_readme(line: str, place: Path) -> None:
+    words = shlex.split(line)
+    words = [str(ROOT / word) if word.startswith(("./scripts/", "configs/")) else word for word in words]
+    done = subprocess.run(words, cwd=place, env={**os.environ, "COLUMNS": "120"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if "--dry-run" in words:
+        assert "9 processes" in done.stdout
+    elif words[1] == "run":
+        _check_quickstart(done.stdout, done.stderr, place)
+    elif "--out" in words:
+        assert (place / "quickstart.csv").read_text().count("\n") == 4
+    elif words[1] == "report":
+        assert "openai/gpt-5-mini" in done.stdout
+        assert "$0.4 per hour as stated" in done.stdout
+    else:
+        assert len(done.stdout.splitlines()) > 5
+
+
+def _check_quickstart(table: str, progress: str, place: Path) -> None:
+    folder = place / "results" / "local" / "quickstart"
+    for name in ("records.jsonl", "plan.json", "table.md", "table.csv", "table.json"):
+        assert (folder / name).is_file()
+    assert "Cheapest here: smollm2-135m" in table
+    for precision in ("bf16", "int8", "nf4"):
+        assert re.search(rf"^ +\d +{precision} ", table, re.MULTILINE), table
+    assert re.search(r"\[9/9\] .* tok/s decode", progress)
+    assert re.search(r"run .* left$", progress, re.MULTILINE)
+    next_line = table.strip().splitlines()[-1]
+    assert next_line.startswith("next: ")
+    following = shlex.split(next_line.removeprefix("next: ").partition("(")[0])
+    done = subprocess.run(following, cwd=place, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_config_of_the_readme_is_accepted(tmp_path: Path) -> None:
+    text = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)[0]
+    assert yaml.safe_load(text)
+    (tmp_path / "own.yaml").write_text(text)
+    assert expand.size(read.sweep(tmp_path / "own.yaml")) == 2 * 3 * 3
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)
+        for name in re.findall(r"`((?:scripts|configs|bench|tests|docs)/[\w./-]+\.?\w*)`", page.read_text()):
+            if "NAME" not in name:
+                assert (ROOT / name).exists(), (page.name, name)
