@@ -31,13 +31,16 @@ TROUBLES = {
 }
 
 
+MARK = f"troubled-{os.getpid()}"
+
+
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Path]:
     """One run in which every kind of trouble happens once."""
     folder = tmp_path_factory.mktemp("troubled")
     runners = "{name: fake, trouble: [" + ", ".join(TROUBLES) + "]}"
     config = fake_config(folder, runners=runners, timeout_s=4)
-    return bench("run", config, "--out", folder / "out"), folder / "out"
+    return bench("run", config, "--out", folder / "out", BENCH_TEST_MARK=MARK), folder / "out"
 
 
 def test_every_cell_has_exactly_one_record(troubled: tuple[subprocess.CompletedProcess[str], Path]) -> None:
@@ -74,12 +77,15 @@ def test_failed_cells_are_rows_with_their_reason(troubled: tuple[subprocess.Comp
 
 
 def test_no_process_is_left_behind(troubled: tuple[subprocess.CompletedProcess[str], Path]) -> None:
-    left = [one.info["cmdline"] for one in psutil.process_iter(["cmdline"]) if _is_worker(one)]
-    assert left == []
+    """Neither a child nor what a child forked: each carries the run's own mark in its environment."""
+    assert [process for process in psutil.process_iter() if _marked(process)] == []
 
 
-def _is_worker(process: psutil.Process) -> bool:
-    return "bench.execute.worker" in " ".join(process.info["cmdline"] or [])
+def _marked(process: psutil.Process) -> bool:
+    try:
+        return process.environ().get("BENCH_TEST_MARK") == MARK
+    except psutil.Error:
+        return False
 
 
 def test_a_second_replicate_of_a_hopeless_cell_is_not_tried(tmp_path: Path) -> None:

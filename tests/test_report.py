@@ -201,7 +201,7 @@ def test_several_models_are_several_rows() -> None:
         "smollm2-135m", "llama-3.1-8b (random weights)", "owner/name", "local", "file.gguf",
     ]  # fmt: skip
     _, caption = table.columns(found)
-    assert caption == "transformers · batch 2 · in 100 · out 11"
+    assert caption == "transformers · batch 2 · in 100 · out 11 · utilisation 100%"
 
 
 def test_machines_are_never_mixed() -> None:

@@ -34,18 +34,23 @@ def terminal(rows: Sequence[Row], width: int | None) -> str:
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, highlight=False, markup=False, color_system=None)
     columns, caption = table.columns(rows)
-    whole = _drawn(rows, columns, caption)
+    if caption:
+        console.print(caption + "\n")
+    whole = _drawn(rows, columns)
     if Measurement.get(console, console.options.update(width=10_000), whole).maximum <= console.width:
         console.print(whole)
+        console.print()
     else:
         names = [column for column in columns if column.group == "name"]
-        for group, heading in (("speed", "speed and memory"), ("dollars", "dollars")):
-            part = [*names, *(column for column in columns if column.group == group)]
-            console.print(_drawn(rows, part, f"{caption} · {heading}" if caption else heading))
+        for group in ("speed", "dollars"):
+            console.print(_drawn(rows, [*names, *(column for column in columns if column.group == group)]))
+            console.print()
     headings, lines = table.api_table(rows)
     if lines:
         broken = [heading.replace("/", "/\n", 1) if "/" in heading else heading for heading in headings]
-        console.print(_grid("the same requests at APIs", broken, lines, left=1))
+        console.print("the same requests at APIs\n")
+        console.print(_grid(broken, lines, left=1))
+        console.print()
     answer = headline(rows)
     if answer:
         console.print(answer + "\n")
@@ -54,17 +59,17 @@ def terminal(rows: Sequence[Row], width: int | None) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def _drawn(rows: Sequence[Row], columns: Sequence[table.Column], caption: str) -> Any:
+def _drawn(rows: Sequence[Row], columns: Sequence[table.Column]) -> Any:
     lines = [tuple(column.text(row) for column in columns) for row in rows]
     left = [index for index, column in enumerate(columns) if not column.numeric]
-    return _grid(caption, [column.heading for column in columns], lines, left=left)
+    return _grid([column.heading for column in columns], lines, left=left)
 
 
-def _grid(title: str, headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: int | Sequence[int]) -> Any:
+def _grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: int | Sequence[int]) -> Any:
     from rich import box
     from rich.table import Table
 
-    grid = Table(title=title or None, title_justify="left", title_style="", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     lefts = range(left) if isinstance(left, int) else left
     for index, heading in enumerate(headings):
         grid.add_column(heading, justify="left" if index in lefts else "right", overflow="fold")

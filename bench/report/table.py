@@ -150,6 +150,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("batch", "name", lambda row: str(row.cell.workload.batch_size)),
     Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),
     Column("out", "name", lambda row: str(row.cell.workload.output_tokens)),
+    Column("utilisation", "name", lambda row: NONE if row.dollars is None else f"{row.dollars.utilisation:.0%}"),
     Column("prefill tok/s", "speed", _estimate(_figure("prefill_tokens_per_s"))),
     Column("decode tok/s", "speed", _estimate(_figure("decode_tokens_per_s"), interval=True)),
     Column("TTFT ms", "speed", _estimate(_figure("ttft_s"), MS)),
@@ -177,7 +178,9 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
     for column in COLUMNS:
         if column.heading == "runner" and telling:
             column = Column("runner", "name", lambda row: runner(row, telling), numeric=False)
-        texts = {column.text(row) for row in rows}
+        texts = {column.text(row) for row in rows} - {NONE} or {NONE}
+        if column.heading == "utilisation" and texts == {NONE}:
+            continue
         if column.group == "name" and column.heading != "precision" and len(texts) == 1 and len(rows) > 1:
             text = texts.pop()
             said.append(text if not column.numeric else f"{column.heading} {text}")
