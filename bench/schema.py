@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 
+DEFAULT_RUNNER = "transformers"
+
 Status = Literal["ok", "oom", "timeout", "unsupported", "crashed", "invalid"]
 
 
@@ -86,7 +88,7 @@ PRECISIONS: dict[str, type[Noun]] = {
 class RunnerChoice(Noun):
     """An engine and its own typed options (`Options` in the runner's file), fully resolved."""
 
-    name: str = "transformers"
+    name: str = DEFAULT_RUNNER
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -113,7 +115,9 @@ class CostChoices(Noun):
         None, gt=0, allow_inf_nan=False, description="price of the whole machine, USD per hour"
     )
     provider: str | None = Field(None, description="take the hourly price from this provider in the price list")
-    utilisation: float = Field(1.0, gt=0, le=1, description="served share of the tokens it could serve, 0 to 1")
+    utilisation: float = Field(
+        1.0, gt=0, le=1, description="share of the tokens it could serve in its paid hours that it does serve"
+    )
     apis: tuple[str, ...] | None = Field(
         None, min_length=1, description="provider/model names to price the same requests at"
     )
@@ -180,6 +184,7 @@ class Environment(Noun):
 
     bench_version: str
     bench_revision: str | None = None
+    instrument: int = Field(1, description="raised when a change of the harness can move a figure")
     python: str
     packages: dict[str, str] = Field(default_factory=dict)
     system: str
@@ -195,7 +200,10 @@ class Environment(Noun):
 
     def fingerprint(self) -> str:
         """Equal for two runs whose numbers may stand in one interval: same machine, same engine versions."""
-        said = self.model_dump(mode="json", exclude={"bench_version", "bench_revision", "memory_limit_bytes"})
+        # Not: what a reboot or a kernel update changes by a little, and the version of what moves no number.
+        volatile = {"bench_version", "bench_revision", "memory_limit_bytes", "memory_total_bytes", "system"}
+        said = self.model_dump(mode="json", exclude=volatile)
+        said["memory_gib"] = round(self.memory_total_bytes / 2**30)
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -22,7 +22,8 @@ JOURNAL = "records.jsonl"
 RESERVE_BYTES = 4 * 1024 * 1024
 
 
-def _no_room(folder: Path, error: OSError) -> InputError:
+def no_room(folder: Path, error: OSError) -> InputError:
+    """What to tell a person when a results folder cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return InputError(f"{folder}: no space left for results; free some and run the same command to go on")
     return InputError(f"{folder}: cannot write results ({error.strerror}); choose a writable folder with --out")
@@ -42,13 +43,16 @@ class Journal:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
-            raise _no_room(self.folder, error) from None
+            raise no_room(self.folder, error) from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
+            os.close(self._fd)
+            raise InputError(f"{self.path}: another run is writing here; wait for it, or use another --out") from None
+        except OSError as error:
             os.close(self._fd)
             raise InputError(
-                f"{self.path}: another run is writing here; wait for it, or choose another --out"
+                f"{self.path}: no locks on this file system ({error.strerror}); use another --out"
             ) from None
         self._close_torn_line()
         return self
@@ -65,7 +69,7 @@ class Journal:
             try:
                 os.write(self._fd, b"\n")
             except OSError as error:
-                raise _no_room(self.folder, error) from None
+                raise no_room(self.folder, error) from None
 
     def reserve(self) -> None:
         """Keep room for one record on the disk. Raises InputError when there is none."""
@@ -80,7 +84,7 @@ class Journal:
                 os.close(fd)
         except OSError as error:
             self._reserve.unlink(missing_ok=True)
-            raise _no_room(self.folder, error) from None
+            raise no_room(self.folder, error) from None
 
     def append(self, record: Record) -> None:
         """Write one record and sync it to the disk; on a full disk, in the room that `reserve` kept."""
@@ -90,14 +94,14 @@ class Journal:
             self._write(line)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise _no_room(self.folder, error) from None
+                raise no_room(self.folder, error) from None
             os.ftruncate(self._fd, start)
             self._reserve.unlink(missing_ok=True)
             try:
                 self._write(line)
             except OSError as again:
                 os.ftruncate(self._fd, start)
-                raise _no_room(self.folder, again) from None
+                raise no_room(self.folder, again) from None
 
     def _write(self, line: bytes) -> None:
         left = memoryview(line)
@@ -125,7 +129,7 @@ def read(path: Path, warn: Callable[[str], None]) -> Iterator[Record]:
                 continue
             try:
                 raw = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 warn(f"{where}: torn or broken line skipped; running the same command again measures it anew")
                 continue
             version = raw.get("schema_version") if isinstance(raw, dict) else None

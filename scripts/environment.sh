@@ -33,7 +33,7 @@ install_torch() {
 
 install_all() {
   local extra="$1" python
-  if [ ! -x "$venv/bin/python" ]; then
+  if [ ! -x "$venv/bin/pip" ]; then
     python="$(find_python)" || return 2
     echo "making .venv with $("$python" --version) (once)" >&2
     if ! "$python" -m venv "$venv"; then

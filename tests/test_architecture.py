@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runners": {"models"},
     "measure": {"runners", "sensors"},
     "cost": set(),
-    "plan": {"runners", "models", "cost"},
+    "plan": {"runners", "models", "cost", "store"},
     "execute": {"runners", "measure", "sensors", "store", "metrics", "models"},
     "report": {"metrics", "cost", "models"},
     "cli": {"plan", "execute", "store", "report", "cost", "metrics", "models", "runners", "sensors"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import ROOT, bench, fake_config, lines
+from tests.commands import ROOT, bench, command, fake_config, lines
 
 
 def refused(done: "subprocess.CompletedProcess[str]", *words: str) -> None:
@@ -126,8 +126,6 @@ def test_a_results_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_two_runs_in_one_folder(tmp_path: Path) -> None:
     slow = fake_config(tmp_path, runners="{name: fake, trouble: hang}")
-    from tests.commands import command
-
     first = subprocess.Popen(
         command("run", slow, "--out", tmp_path / "out"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -139,6 +137,37 @@ def test_two_runs_in_one_folder(tmp_path: Path) -> None:
     finally:
         first.terminate()
         first.wait()
+
+
+def test_fresh_leaves_the_folder_of_a_live_run_alone(tmp_path: Path) -> None:
+    slow = fake_config(tmp_path, runners="{name: fake, trouble: hang}")
+    out = tmp_path / "out"
+    first = subprocess.Popen(command("run", slow, "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 30
+    while not (out / "plan.json").is_file() and time.monotonic() < end:
+        time.sleep(0.05)
+    try:
+        refused(bench("run", slow, "--out", out, "--fresh"), "another run is writing here")
+        assert out.is_dir()
+    finally:
+        first.terminate()
+        first.wait()
+
+
+def test_a_file_in_the_place_of_the_logs(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "logs").write_text("in the way")
+    refused(bench("run", fake_config(tmp_path), "--out", tmp_path / "out"), "logs: cannot write results")
+
+
+def test_a_limit_of_months_is_no_trouble(tmp_path: Path) -> None:
+    done = bench("run", fake_config(tmp_path, timeout_s=9e9), "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+
+
+def test_more_tokens_than_positions_are_refused_from_the_config(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, workloads="{input_tokens: 4000, output_tokens: 4}")
+    refused(bench("run", config, "--out", tmp_path / "out"), "4004 tokens a row exceed the model's 2048 positions")
 
 
 @pytest.fixture

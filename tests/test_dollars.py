@@ -107,7 +107,6 @@ def test_every_line_of_the_list_is_a_row_with_a_source() -> None:
         assert row.as_of, f"{row.provider} {row.instance}: no date"
         assert row.grade[:1] in "ABC"
         assert row.usd_per_hour is None or row.usd_per_hour > 0
-        assert row.usd_per_hour_spot is None or row.usd_per_hour_spot > 0
         assert row.units >= 1
 
 
@@ -306,3 +305,9 @@ def test_a_gpu_that_the_record_does_not_name_has_no_price() -> None:
     """Weights on cuda:0, and no device in the environment."""
     with pytest.raises(InputError, match="--usd-per-hour"):
         hourly.rate(CostChoices(), environment(), ON_GPU)
+
+
+def test_a_slice_of_a_device_has_no_price() -> None:
+    """A seventh of an H100 must not be billed as a whole one."""
+    part = Accelerator(name="NVIDIA H100 80GB HBM3 MIG 1g.10gb", memory_bytes=10_000_000_000)
+    assert hardware_prices.for_accelerator(part, None) == ()

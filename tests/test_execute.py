@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.execute import child
-from bench.schema import Cell, Job, Model, Plain, RunnerChoice, Workload
+from bench.execute import child, run
+from bench.schema import Cell, Job, Model, Plain, Record, RunnerChoice, Workload
+from bench.store import Journal
 from tests.commands import bench, command, fake_config, lines
 
 # What the fake is told to do, the status that must be recorded, and a word that its reason must hold.
@@ -172,6 +173,37 @@ def test_a_failure_is_kept_on_resume_and_retried_when_asked(tmp_path: Path) -> N
         assert [one["status"] for one in lines(out)] == ["ok", "crashed"]
     bench("run", config, "--out", out, "--retry-failed")
     assert [one["status"] for one in lines(out)] == ["ok", "crashed", "crashed"]
+
+
+def test_an_interrupt_waits_until_a_measurement_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between a child's result and its record: the record first, the interrupt after it."""
+    cell = Cell(
+        cell_id="x",
+        model=Model(source="shape:pythia-70m"),
+        precision=Plain(name="fp32"),
+        runner=RunnerChoice(name="fake"),
+        workload=Workload(batch_size=1, input_tokens=1, output_tokens=2),
+    )
+    append = Journal.append
+
+    def interrupted(journal: Journal, record: Record) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        append(journal, record)
+
+    monkeypatch.setattr(Journal, "append", interrupted)
+    with Journal(tmp_path) as journal, pytest.raises(KeyboardInterrupt):
+        run.run([Job(cell=cell, replicate=number) for number in range(2)], journal, 60, Silent())
+    assert [one["status"] for one in lines(tmp_path)] == ["ok"]
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def started(self, job: Job, done: int, total: int, left_s: float | None) -> None: ...
+
+    def phase(self, name: str, estimate_s: float | None) -> None: ...
+
+    def finished(self, record: Record) -> None: ...
 
 
 def test_fresh_sets_the_old_results_aside(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.errors import BrokenContractError, DoesNotFitError
+from bench.errors import BrokenContractError, UnsupportedError
 from bench.measure import offline
 from bench.metrics import latency
 from bench.runners import OnStep
@@ -73,6 +73,14 @@ def test_memory_has_a_value_or_a_reason() -> None:
             assert (getattr(memory, name) is None) == (name in memory.reasons), name
 
 
+def test_memory_without_its_pass_says_so() -> None:
+    quiet = cell().model_copy(update={"protocol": Protocol(memory_pass=False)})
+    memory = offline.measure(quiet, 0, fake(), silent).memory
+    assert memory.rss_peak_bytes is None
+    assert memory.reasons["rss_peak_bytes"] == "protocol.memory_pass is off"
+    assert memory.weights_bytes is not None
+
+
 def test_peak_memory_is_of_this_cell_not_of_an_earlier_one() -> None:
     size = 256 * 1024 * 1024
     large = offline.measure(cell(), 0, fake(memory_bytes=size), silent).memory.rss_load_peak_bytes
@@ -107,5 +115,5 @@ def test_a_broken_promise_is_no_measurement(how: str) -> None:
 
 
 def test_more_tokens_than_the_model_has_positions_are_refused() -> None:
-    with pytest.raises(DoesNotFitError, match="12 tokens a row exceed the model's 8 positions"):
+    with pytest.raises(UnsupportedError, match="12 tokens a row exceed the model's 8 positions"):
         offline.measure(cell(), 0, _Odd("positions"), silent)

@@ -583,7 +583,7 @@ def test_a_stored_plan_is_read_back(tmp_path: Path) -> None:
     sweep = _sweep(tmp_path, GOOD.replace("replicates: 2", "replicates: 2\ncost: {usd_per_hour: 2.5}"))
     cells = list(expand.cells(sweep))
     write_plan(tmp_path, sweep, cells, tmp_path / "sample.yaml")
-    plan = read_plan(tmp_path)
+    plan = read_plan(tmp_path, pytest.fail)
     assert plan is not None
     assert (plan.name, plan.config, plan.replicates) == ("sample", "sample.yaml", 2)
     assert plan.cells == tuple(cell.cell_id for cell in cells)
@@ -592,10 +592,12 @@ def test_a_stored_plan_is_read_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"schema_version": 1}'])
 def test_a_plan_that_cannot_be_read_is_none(tmp_path: Path, content: str | None) -> None:
-    """The records alone still make a table."""
+    """The records alone still make a table; a broken plan is said, a missing one is not."""
+    said: list[str] = []
     if content is not None:
         (tmp_path / "plan.json").write_text(content, encoding="utf-8")
-    assert read_plan(tmp_path) is None
+    assert read_plan(tmp_path, said.append) is None
+    assert len(said) == (content is not None)
 
 
 def test_a_folder_is_set_aside_and_not_deleted(tmp_path: Path) -> None:
@@ -641,3 +643,61 @@ def test_the_schema_is_json() -> None:
     """What stands in configs/ parses."""
     stored = json.loads((ROOT / "configs" / "bench.schema.json").read_text(encoding="utf-8"))
     assert stored["$schema"].startswith("https://json-schema.org/")
+
+
+# --- numbers and options that would silently mean something else ----------------------------------------------------
+
+
+@pytest.mark.parametrize("value", ["1:30", "010", "0x10", "0b1"])
+def test_a_number_that_yaml_reads_otherwise_is_refused(tmp_path: Path, value: str) -> None:
+    """YAML 1.1 takes 1:30 for ninety and 010 for eight."""
+    config = tmp_path / "sample.yaml"
+    config.write_text(
+        f"models: shape:pythia-70m\nprecisions: fp32\nworkloads: {{input_tokens: {value}, output_tokens: 1}}\n"
+    )
+    with pytest.raises(InputError, match=r"sample.yaml:3: .*plain decimal number"):
+        read.sweep(config)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("device: 'cuda:1', device_map: auto", "contradict"),
+        ("max_memory: {cpu: 1GiB}", "does nothing without device_map"),
+        ("device_map: auto, max_memory: {cpu: bananas}", "20GiB"),
+        ("compile_mode: max-autotune", "does nothing without compile"),
+        ("compile: true, cache: dynamic", "cache: static"),
+        ("device_map: 5", "valid dictionary"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused_in_one_line(tmp_path: Path, options: str, words: str) -> None:
+    """Before anything is loaded, and without pydantic's names of alternatives."""
+    config = tmp_path / "sample.yaml"
+    config.write_text(
+        f"models: shape:pythia-70m\nprecisions: fp32\nrunners: {{name: transformers, {options}}}\n"
+        "workloads: {input_tokens: 1, output_tokens: 1}\n"
+    )
+    with pytest.raises(InputError) as refused:
+        read.sweep(config)
+    (line,) = refused.value.lines
+    assert words in line
+    assert "sample.yaml:3: runners" in line
+    assert "literal[" not in line
+
+
+@pytest.mark.parametrize("source", ["owner/na%me", "owner/na..me", "owner/-", "a/b/c"])
+def test_a_malformed_hub_id_is_one_line(tmp_path: Path, source: str) -> None:
+    config = tmp_path / "sample.yaml"
+    config.write_text(f"models: {source}\nprecisions: fp32\nworkloads: {{input_tokens: 1, output_tokens: 1}}\n")
+    with pytest.raises(InputError, match=r"unknown model"):
+        read.sweep(config)
+
+
+def test_trust_is_not_asked_for_where_it_means_nothing(tmp_path: Path) -> None:
+    config = tmp_path / "sample.yaml"
+    config.write_text(
+        "models: {source: shape:pythia-70m, trust_remote_code: true}\nprecisions: fp32\n"
+        "workloads: {input_tokens: 1, output_tokens: 1}\n"
+    )
+    with pytest.raises(InputError, match=r"trust_remote_code"):
+        read.sweep(config)

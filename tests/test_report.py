@@ -316,7 +316,7 @@ def test_the_terminal_table_keeps_to_its_width(width: int) -> None:
     assert all(line == line.rstrip() for line in text.splitlines())
     assert "does not fit: needs about 16.1 GB" in " ".join(text.split())
     for number in range(1, 5):
-        assert re.search(rf"^ {number}  ", text, re.MULTILINE), f"row {number} is missing"
+        assert re.search(rf"^ ?{number}  ", text, re.MULTILINE), f"row {number} is missing"
 
 
 def test_a_wide_terminal_shows_the_numbers() -> None:
@@ -570,3 +570,37 @@ def test_a_round_of_the_samples_is_what_this_file_says() -> None:
     assert (WORKLOAD.batch_size, WORKLOAD.input_tokens, WORKLOAD.output_tokens) == (2, 100, 11)
     assert a_round().step_s[-1] == pytest.approx(1.0)
     assert a_round().step_s[0] == 0.5
+
+
+def test_other_weights_under_the_same_name_are_another_row() -> None:
+    """A revision that moved, or a file that was replaced: never in one interval."""
+    moved = [record(0), record(1), record(2)]
+    for index, name in ((0, "commit:a"), (1, "commit:b"), (2, "commit:b")):
+        measured = moved[index].measurement
+        assert measured is not None
+        facts = measured.facts.model_copy(update={"weights_id": name})
+        moved[index] = moved[index].model_copy(update={"measurement": measured.model_copy(update={"facts": facts})})
+    failed = failed_record("crashed", replicate=3)
+    found = rows([*moved, failed], STATED)
+    assert [row.replicates for row in found] == [1, 2]
+    text = "\n".join(footnotes(found))
+    assert "Weights commit:a. [row 1]" in text
+    assert "Weights commit:b. [row 2]" in text
+    assert "failures" in table.verdict(found[0])
+
+
+def test_the_headline_names_the_row_with_the_fewest_dollars_and_its_verdict() -> None:
+    from bench.report.headline import headline
+
+    cheap = cell(precision=FourBit(name="nf4"))
+    found = rows([record(0), record(1), record(0, of=cheap, measured=measurement(0.5))], STATED)
+    said = headline(found)
+    assert "nf4" in said
+    assert "verdict: one-replicate" in said
+    assert headline([]) == ""
+
+
+def test_small_and_nearly_whole_shares_are_not_rounded_away() -> None:
+    assert [table.percent(share) for share in (0.004, 0.05, 0.5, 0.996, 1.0)] == [
+        "0.40%", "5.0%", "50%", "99.6%", "100%",
+    ]  # fmt: skip

@@ -393,3 +393,10 @@ def test_the_cell_ids_of_schema_1_still_hold() -> None:
     """A cell that is read back hashes to the id under which it was stored: a run goes on where it stopped."""
     found, _ = _read(ARCHIVE)
     assert {one.cell.cell_id == one.cell.identified({}).cell_id for one in found} == {True}
+
+
+def test_a_line_nested_beyond_reason_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "records.jsonl").write_text("[" * 200_000 + "\n")
+    said: list[str] = []
+    assert list(store.read(tmp_path, said.append)) == []
+    assert len(said) == 1

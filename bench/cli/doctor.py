@@ -16,7 +16,8 @@ def doctor() -> None:
     from bench.schema import CostChoices, ModelFacts
     from bench.sensors import busy, environment, nvidia
 
-    found = environment.detect()
+    known = [runners.find(name) for name in runners.shipped()]
+    found = environment.detect(tuple(dict.fromkeys(package for kind in known for package in kind.PACKAGES)))
     load = busy.load_average()
     print(
         f"system      {found.system}, Python {found.python}, bench {found.bench_version} {found.bench_revision or ''}"

@@ -17,7 +17,7 @@ def rows_of(folder: Path, cost: "CostChoices", warn: Callable[[str], None], ever
     from bench.report.rows import rows
 
     records = list(store.read(folder, warn))
-    plan = read_plan(folder if folder.is_dir() else folder.parent)
+    plan = read_plan(folder if folder.is_dir() else folder.parent, warn)
     order = plan.cells if plan is not None else ()
     if order and not every_cell:
         kept = [record for record in records if record.cell.cell_id in set(order)]

@@ -41,7 +41,7 @@ def report(
         raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
     found = []
     for run in runs:
-        plan = read_plan(run if run.is_dir() else run.parent)
+        plan = read_plan(run if run.is_dir() else run.parent, lambda _: None)
         cost = overridden(plan.cost if plan is not None else CostChoices(), usd_per_hour, provider, api, utilisation)
         found += rows_of(run, cost, warn, all_cells)
     if not found:

@@ -30,9 +30,7 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set stored results aside and measure everything anew.")
     ] = False,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Run crashed, timed-out and oom cells again.")
-    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed.")] = False,
     max_cells: Annotated[int, typer.Option(help="Refuse a larger matrix.", min=1)] = MAX_CELLS,
 ) -> None:
     """Measure every cell of a config, price it, and compare it with APIs. The same command goes on where it stopped."""
@@ -63,6 +61,9 @@ def run(
         folder.write_plan(target, sweep, cells, config)
         stored = execution.stored(target, warn)
         todo = execution.missing(jobs, stored, retry_failed)
+        failed = {(one.cell.cell_id, one.replicate) for one in stored if one.status != "ok"}
+        if failed and not retry_failed:
+            watcher.say(f"{len(failed)} of the stored measurements failed; --retry-failed runs them again")
         if len(todo) < len(jobs):
             watcher.say(f"{len(jobs) - len(todo)} of {len(jobs)} measurements are already in {target}")
         _prepare(execution.cells_of(todo), watcher.say)
@@ -108,7 +109,7 @@ def _check_fit(cells: list["Cell"]) -> None:
         if problem is not None:
             work = cell.workload
             name = f"{catalogue.label(cell.model)} {cell.precision.name}, batch {work.batch_size}"
-            problems.append(f"{name}: {problem.reason}; {problem.remedy}")
+            problems.append(f"{name}: {problem.failure.reason}; {problem.failure.remedy}")
     if problems and len(problems) == len(cells):
         raise InputError(*problems)
     for line in problems:

@@ -1,5 +1,6 @@
 """Progress on the terminal, drawn between a child's passes only: nothing moves while a round is timed."""
 
+import shutil
 import time
 from typing import TYPE_CHECKING, TextIO
 
@@ -62,7 +63,7 @@ class TerminalWatcher:
     def _draw(self, what: str) -> None:
         if not self._live:
             return
-        text = f"{self._head}: {what}{self._left}"[:200]
+        text = f"{self._head}: {what}{self._left}"[: shutil.get_terminal_size().columns - 1]
         self._stream.write("\r" + text.ljust(self._width))
         self._stream.flush()
         self._width = max(self._width, len(text))

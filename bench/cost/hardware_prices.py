@@ -28,9 +28,7 @@ class HardwarePrice:
     accelerator: str
     accelerators: int
     vcpus: int | None
-    memory_gib: float | None
     usd_per_hour: float | None
-    usd_per_hour_spot: float | None
     region: str
     as_of: str
     kind: str
@@ -78,12 +76,15 @@ def check_provider(name: str) -> None:
 
 
 def for_accelerator(device: Accelerator, provider: str | None) -> tuple[HardwarePrice, ...]:
-    """On-demand rows for this part, cheapest first. Without a provider only comparable rows; with one all its rows."""
-    found = [row for row in rows() if row.accelerators and row.usd_per_hour is not None and _same_part(row, device)]
+    """Rows for this part and size, cheapest first: on-demand list prices, or whatever a named provider has."""
+    if "MIG" in device.name.upper().split():
+        return ()  # a slice of a device has no price of its own
+    part = [row for row in rows() if row.accelerators and row.usd_per_hour is not None and _same_part(row, device)]
+    # A row that leaves the memory out may be of another size of the part: it counts only where there is one size.
+    one_size = all(_same_memory(row, device) for row in part)
+    found = [row for row in part if _same_memory(row, device) and (one_size or _MEMORY.search(row.accelerator))]
     if provider is None:
         found = [row for row in found if row.comparable()]
-        # A row that leaves the memory out may be of another size of the part: it counts only where none states it.
-        found = [row for row in found if _MEMORY.search(row.accelerator)] or found
     else:
         found = [row for row in found if row.provider == provider]
     return tuple(sorted(found, key=_unit_price))
@@ -113,8 +114,10 @@ def _same_part(row: HardwarePrice, device: Accelerator) -> bool:
     if listed is None or detected is None or listed.group().upper() != detected.group().upper():
         return False
     form, own_form = _FORM.search(row.accelerator), _FORM.search(device.name)
-    if form and own_form and form.group().upper() != own_form.group().upper():
-        return False
+    return not (form and own_form and form.group().upper() != own_form.group().upper())
+
+
+def _same_memory(row: HardwarePrice, device: Accelerator) -> bool:
     memory = _MEMORY.search(row.accelerator)
     if memory is None or device.memory_bytes is None:
         return True
@@ -129,9 +132,7 @@ def _row(raw: dict[str, str]) -> HardwarePrice:
         accelerator=raw["accelerator"],
         accelerators=int(raw["accel_count"] or 0),
         vcpus=int(raw["vcpus"]) if raw["vcpus"] else None,
-        memory_gib=_number(raw["mem_gib"]),
         usd_per_hour=_number(raw["usd_per_hour_on_demand"]),
-        usd_per_hour_spot=_number(raw["usd_per_hour_spot"]),
         region=raw["region"],
         as_of=raw["as_of"],
         kind=raw["price_kind"],

@@ -20,6 +20,7 @@ LOG_TAIL_LINES = 20
 LOG_TAIL_BYTES = 16 * 1024
 LONGEST_MESSAGE_BYTES = 256 * 1024 * 1024
 GRACE_S = 3.0
+LONGEST_POLL_MS = 2**31 - 1
 
 Progress = Callable[[str, float | None], None]
 
@@ -55,11 +56,23 @@ def run(job: Job, log: Path, timeout_s: float, progress: Progress) -> Outcome:
     try:
         _tell(process, job.model_dump_json(exclude_defaults=True))
         last, timed_out = _listen(process, read_end, start + timeout_s, progress)
+        if last is not None and last.status == "ok":
+            hold_interrupts()
     finally:
         code = _end(process)
         os.close(read_end)
     elapsed_s = time.monotonic() - start
     return _outcome(last, timed_out, code, log, timeout_s, elapsed_s)
+
+
+def hold_interrupts() -> None:
+    """Keep Ctrl-C waiting: a measurement is at hand and must reach the journal first."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def let_interrupts_through() -> None:
+    """The measurement is on the disk; a Ctrl-C that waited arrives now."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _tell(process: subprocess.Popen[bytes], line: str) -> None:
@@ -87,7 +100,7 @@ def _listen(
             left = deadline - time.monotonic()
             if left <= 0:
                 return None, True
-            ready = {fd for fd, _ in poller.poll(left * 1000)}
+            ready = {fd for fd, _ in poller.poll(min(left * 1000, LONGEST_POLL_MS))}
             if pipe in ready:
                 piece = os.read(pipe, 1 << 20)
                 if not piece:
@@ -163,9 +176,16 @@ def _outcome(
         reason = "killed by the system (signal 9), most likely because memory ran out"
         remedy = "smaller batch, shorter input, fewer bits a weight, or a machine with more memory"
         return Outcome("oom", None, Failure(reason=reason, remedy=remedy, exit_code=code, log_tail=tail), elapsed_s)
-    what = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code} and no result"
+    what = f"died of {_signal_name(-code)}" if code < 0 else f"ended with exit code {code} and no result"
     remedy = f"see {log}"
     return Outcome("crashed", None, Failure(reason=what, remedy=remedy, exit_code=code, log_tail=tail), elapsed_s)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def log_tail(log: Path) -> tuple[str, ...]:

@@ -8,13 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from bench import store
+from bench import runners, store
 from bench.execute import child, fit
-from bench.schema import Cell, Failure, Job, Record, Status
+from bench.schema import Cell, Environment, Failure, Job, Record, Status
 from bench.sensors import environment
-
-RETRIED: tuple[Status, ...] = ("timeout", "crashed", "oom")
-"""Failures that `--retry-failed` runs again; `unsupported` and `invalid` would fail the same way."""
 
 
 class Watcher(Protocol):
@@ -47,21 +44,28 @@ def stored(folder: Path, warn: Callable[[str], None]) -> list[Record]:
 
 
 def missing(jobs: Iterable[Job], records: Sequence[Record], retry_failed: bool) -> list[Job]:
-    """Jobs without a record from this machine and these engine versions."""
-    here = environment.detect().fingerprint()
-    retried = RETRIED if retry_failed else ()
+    """Jobs without a record from this machine, these engine versions and this instrument."""
     done = {
         (record.cell.cell_id, record.replicate)
         for record in records
-        if record.environment.fingerprint() == here and record.status not in retried
+        if record.environment.fingerprint() == environment_of(record.cell).fingerprint()
+        and not (retry_failed and record.status != "ok")
     }
     return [job for job in jobs if (job.cell.cell_id, job.replicate) not in done]
+
+
+def environment_of(cell: Cell) -> Environment:
+    """This machine, with the versions of whatever the cell's runner is made of."""
+    return environment.detect(tuple(runners.find(cell.runner.name).PACKAGES))
 
 
 def run(jobs: Sequence[Job], journal: store.Journal, timeout_s: float, watcher: Watcher) -> None:
     """Run every job and append its record. Raises KeyboardInterrupt after the running child has been ended."""
     logs = journal.folder / "logs"
-    logs.mkdir(exist_ok=True)
+    try:
+        logs.mkdir(exist_ok=True)
+    except OSError as error:
+        raise store.no_room(logs, error) from None
     progress = Progress(len(jobs))
     hopeless: dict[str, tuple[Status, Failure]] = {}
     for job in jobs:
@@ -69,11 +73,14 @@ def run(jobs: Sequence[Job], journal: store.Journal, timeout_s: float, watcher: 
         journal.reserve()
         began = time.monotonic()
         started_at = datetime.now(UTC).isoformat(timespec="seconds")
-        outcome = _outcome(job, logs, timeout_s, watcher, hopeless)
+        try:
+            outcome = _outcome(job, logs, timeout_s, watcher, hopeless)
+        except OSError as error:
+            raise store.no_room(logs, error) from None
         if outcome.status in ("unsupported", "invalid") and outcome.error is not None:
-            # It would fail the same way in the next replicate; the record says so without trying.
+            # It would fail the same way in the next replicate; that one's record says so without trying.
             hopeless[job.cell.cell_id] = (outcome.status, outcome.error)
-        else:
+        elif outcome.elapsed_s:
             progress.ran_s.append(time.monotonic() - began)
         record = Record(
             record_id=f"{job.cell.cell_id}.{job.replicate}.{uuid.uuid4().hex[:8]}",
@@ -83,10 +90,11 @@ def run(jobs: Sequence[Job], journal: store.Journal, timeout_s: float, watcher: 
             started_at=started_at,
             elapsed_s=outcome.elapsed_s,
             cell=job.cell,
-            environment=environment.detect(),
+            environment=environment_of(job.cell),
             measurement=outcome.measurement,
         )
         journal.append(record)
+        child.let_interrupts_through()
         progress.done += 1
         watcher.finished(record)
 
@@ -99,7 +107,7 @@ def _outcome(
         return child.Outcome(known[0], None, known[1], 0.0)
     too_big = fit.problem(job.cell)
     if too_big is not None:
-        return child.Outcome("oom", None, too_big, 0.0)
+        return child.Outcome(too_big.status, None, too_big.failure, 0.0)
     log = logs / f"{job.cell.cell_id}.{job.replicate}.log"
     return child.run(job, log, timeout_s, watcher.phase)
 

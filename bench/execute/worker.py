@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def _measured(job: Job, announce: offline.Announce) -> Message:
     except InputError as error:
         return Message(status="invalid", error=Failure(reason=error.lines[0]))
     except Exception as error:
-        traceback.print_exc()
+        with suppress(OSError):  # the log's disk may be full; the reason goes to the parent all the same
+            traceback.print_exc()
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
         if isinstance(error, MemoryError) or (runner is not None and runner.out_of_memory(error)):
             return Message(

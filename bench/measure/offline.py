@@ -13,11 +13,19 @@ import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from bench.errors import BrokenContractError, DoesNotFitError
+from bench.errors import BrokenContractError, UnsupportedError
 from bench.runners import Runner
 from bench.schema import Cell, Measurement, Memory, ModelFacts, Round
 from bench.sensors import busy
 from bench.sensors.memory import MemorySampler, peak_rss_bytes, reset_peak_rss
+
+SAMPLED = (
+    "rss_peak_bytes",
+    "pss_peak_bytes",
+    "cuda_peak_allocated_bytes",
+    "cuda_peak_reserved_bytes",
+    "device_used_peak_bytes",
+)
 
 Announce = Callable[[str, float | None], None]
 """Called between passes with the name of the next one and an estimate of its seconds, never during one."""
@@ -29,7 +37,7 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     Raises whatever the runner raises, and BrokenContractError when it gave other tokens than it was asked for.
     """
     announce("loading", None)
-    reset_peak_rss()
+    can_reset = reset_peak_rss()
     start = time.perf_counter_ns()
     for module in runner.ENGINE:
         importlib.import_module(module)
@@ -37,7 +45,7 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     start = time.perf_counter_ns()
     facts = runner.load()
     load_s = _since(start)
-    load_peak = peak_rss_bytes()
+    load_peak = peak_rss_bytes() if can_reset else None
     _check_positions(cell, facts)
 
     draw = Prompts(cell, replicate, facts.vocab_size)
@@ -52,18 +60,13 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     announce("timing", expected * cell.protocol.rounds)
     rounds = tuple(timed_round(runner, draw.next(), new_tokens) for _ in range(cell.protocol.rounds))
 
-    memory = _static_memory(cell, facts)
+    memory = Memory(reasons=dict.fromkeys(SAMPLED, "protocol.memory_pass is off"))
     if cell.protocol.memory_pass:
         announce("memory", median(one.done_s for one in rounds))
-        with MemorySampler(facts.device) as sampler:
+        with MemorySampler(any(place.startswith("cuda") for place in facts.placement)) as sampler:
             timed_round(runner, draw.next(), new_tokens)
-        memory = sampler.reading().model_copy(
-            update={
-                "weights_bytes": memory.weights_bytes,
-                "kv_cache_bytes": memory.kv_cache_bytes,
-                "reasons": {**memory.reasons, **sampler.reading().reasons},
-            }
-        )
+        memory = sampler.reading()
+    memory = _with_static(memory, cell, facts, load_peak)
     return Measurement(
         facts=facts,
         import_s=import_s,
@@ -71,7 +74,7 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
         first_generate_s=first.done_s,
         warmup_s=tuple(warmup),
         rounds=rounds,
-        memory=memory.model_copy(update={"rss_load_peak_bytes": load_peak}),
+        memory=memory,
         prompt_seed=draw.seed,
     )
 
@@ -140,19 +143,26 @@ def _check_contract(tokens: Sequence[Sequence[int]], stamps: Stamps, rows: int, 
 def _check_positions(cell: Cell, facts: ModelFacts) -> None:
     length = cell.workload.input_tokens + cell.workload.output_tokens
     if facts.max_positions is not None and length > facts.max_positions:
-        raise DoesNotFitError(
+        raise UnsupportedError(
             f"{length} tokens a row exceed the model's {facts.max_positions} positions",
             "shorten input or output tokens",
         )
 
 
-def _static_memory(cell: Cell, facts: ModelFacts) -> Memory:
-    work = cell.workload
-    per_token = facts.kv_bytes_per_token
+def _with_static(memory: Memory, cell: Cell, facts: ModelFacts, load_peak: int | None) -> Memory:
+    """The sampled memory with what is known without a sampler."""
+    work, per_token = cell.workload, facts.kv_bytes_per_token
+    known: dict[str, int] = {"weights_bytes": facts.weights_bytes}
+    reasons = dict(memory.reasons)
     if per_token is None:
-        return Memory(weights_bytes=facts.weights_bytes, reasons={"kv_cache_bytes": "not known for this architecture"})
-    length = work.input_tokens + work.output_tokens
-    return Memory(weights_bytes=facts.weights_bytes, kv_cache_bytes=per_token * work.batch_size * length)
+        reasons["kv_cache_bytes"] = "not known for this architecture"
+    else:
+        known["kv_cache_bytes"] = per_token * work.batch_size * (work.input_tokens + work.output_tokens)
+    if load_peak is None:
+        reasons["rss_load_peak_bytes"] = "this system has no resettable peak"
+    else:
+        known["rss_load_peak_bytes"] = load_peak
+    return memory.model_copy(update={**known, "reasons": reasons})
 
 
 def _since(start: int) -> float:

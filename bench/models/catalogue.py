@@ -1,6 +1,7 @@
 """What a model's `source` names. Light: reads names and JSON, never weights."""
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,6 +26,8 @@ class Builtin:
     licence: str
     note: str
 
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 BUILTINS = {
     "smollm2-135m": Builtin(
@@ -71,6 +74,8 @@ def checked(model: Model, base: Path) -> Model:
         raise InputError("revision is for hub ids only; remove it")
     if model.gguf_file is not None and what not in ("hub", "folder"):
         raise InputError("gguf_file names a file inside a hub id or a folder; remove it")
+    if what in ("builtin", "shape") and (model.trust_remote_code or model.allow_pickle):
+        raise InputError("trust_remote_code and allow_pickle are for checkpoints that people publish; remove them")
     if what == "builtin":
         name = source.removeprefix("builtin:")
         if name not in BUILTINS:
@@ -101,7 +106,7 @@ def checked(model: Model, base: Path) -> Model:
         else:
             _read_config(path / "config.json")
         return model.model_copy(update={"source": str(path)})
-    elif source.count("/") != 1 or source.startswith("/") or source.endswith("/") or " " in source:
+    elif not _HUB_ID.fullmatch(source) or ".." in source or "--" in source:
         known = [f"builtin:{name}" for name in BUILTINS] + [f"shape:{name}" for name in shapes()]
         raise InputError(
             f"unknown model {source!r}; {nearest(source, known)} (a hub id is owner/name, a folder ./name)"

@@ -23,7 +23,9 @@ def config(model: Model) -> dict[str, Any] | None:
 def commit(model: Model) -> str | None:
     """The commit that a cached hub id stands at: what its revision meant when it was fetched."""
     found = _cached(model, model.gguf_file or "config.json")
-    return None if found is None else found.parent.name
+    if found is None or "snapshots" not in found.parts:
+        return None
+    return found.parts[found.parts.index("snapshots") + 1]
 
 
 def _cached(model: Model, name: str) -> Path | None:

@@ -1,7 +1,7 @@
 """A run's folder: the plan beside the journal, so that a report needs no config."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bench.errors import InputError
 from bench.schema import Cell, CostChoices, Noun, Sweep
+from bench.store import Journal
 
 PLAN = "plan.json"
 
@@ -37,26 +38,35 @@ def write_plan(folder: Path, sweep: Sweep, cells: Sequence[Cell], config: Path) 
     write_text(folder / PLAN, plan.model_dump_json(indent=1) + "\n")
 
 
-def read_plan(folder: Path) -> StoredPlan | None:
-    """The stored plan, None where there is none that can be read."""
+def read_plan(folder: Path, warn: Callable[[str], None]) -> StoredPlan | None:
+    """The stored plan, None where there is none; one that cannot be read is said."""
     try:
-        return StoredPlan.model_validate(json.loads((folder / PLAN).read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
+        text = (folder / PLAN).read_text(encoding="utf-8")
+    except OSError:
+        return None
+    try:
+        return StoredPlan.model_validate(json.loads(text))
+    except (ValueError, ValidationError, RecursionError):
+        warn(f"{folder / PLAN}: broken; the order of cells and the prices of the config are not known")
         return None
 
 
 def set_aside(folder: Path) -> None:
-    """Move a run's folder out of the way, under a name with its date; nothing is deleted."""
+    """Move a run's folder out of the way, under a name with its date; nothing is deleted.
+
+    Raises InputError when a run is writing there, or when it cannot be moved.
+    """
     if not folder.exists():
         return
     stamp = datetime.fromtimestamp(folder.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
     target = folder.with_name(f"{folder.name}.{stamp}")
-    try:
-        folder.rename(target)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: cannot be set aside as {target.name} ({error.strerror}); name another --out"
-        ) from None
+    with Journal(folder):  # held while moving: a run that is writing here must not lose its folder
+        try:
+            folder.rename(target)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: cannot be set aside as {target.name} ({error.strerror}); name another --out"
+            ) from None
 
 
 def write_text(path: Path, text: str) -> None:

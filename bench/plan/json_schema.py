@@ -1,4 +1,7 @@
-"""The JSON Schema of a config: what editors complete and check. Made from the nouns, so that it cannot drift."""
+"""The JSON Schema of a config: what editors complete and check. Made from the nouns, so that it cannot drift.
+
+It knows the runners that come with the package; those of other packages are checked by `bench run` alone.
+"""
 
 import json
 from typing import Any
@@ -8,10 +11,7 @@ from pydantic import BaseModel
 from bench import runners
 from bench.models import catalogue
 from bench.plan.read import SHORTHAND
-from bench.schema import PRECISIONS, CostChoices, Model, Protocol, Sweep, Workload
-
-SHIPPED = ("transformers", "fake")
-"""Runners in the schema; those of other packages are checked by `bench run` alone."""
+from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, Sweep, Workload
 
 
 def text() -> str:
@@ -26,7 +26,7 @@ def schema() -> dict[str, Any]:
     sections: dict[str, Any] = {
         "models": _list([_mapping(Model)], _names([*_models()], free=True)),
         "precisions": _list([_mapping(noun) for noun in kinds.values()], _names(PRECISIONS)),
-        "runners": _list([_runner(name) for name in SHIPPED], _names(SHIPPED, free=True)),
+        "runners": _list([_runner(name) for name in runners.shipped()], _names(runners.shipped(), free=True)),
         "workloads": _list([_mapping(Workload)], None),
         "protocol": _object(Protocol),
         "cost": _object(CostChoices),
@@ -77,6 +77,6 @@ def _mapping(noun: type[BaseModel]) -> dict[str, Any]:
 def _runner(name: str) -> dict[str, Any]:
     found = _mapping(runners.find(name).Options)
     found["properties"] = {"name": {"const": name}, **found["properties"]}
-    if name != "transformers":  # the default, so that its name may be left out
+    if name != DEFAULT_RUNNER:  # the default, so that its name may be left out
         found["required"] = [SHORTHAND["runners"]]
     return found

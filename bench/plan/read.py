@@ -13,7 +13,7 @@ from bench.cost import api_prices, hardware_prices
 from bench.errors import InputError, nearest
 from bench.models import catalogue
 from bench.plan.source import Loc, Source, load
-from bench.schema import PRECISIONS, CostChoices, Model, Protocol, RunnerChoice, Sweep, Workload
+from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, RunnerChoice, Sweep, Workload
 
 MATRIX = ("models", "precisions", "runners", "workloads")
 SCALARS = ("name", "replicates", "timeout_s", "protocol", "cost")
@@ -40,7 +40,7 @@ class _Reader:
         for key in data:
             if key not in MATRIX + SCALARS:
                 self._say((key,), f"unknown key; {nearest(key, MATRIX + SCALARS)}")
-        data.setdefault("runners", ["transformers"])
+        data.setdefault("runners", [DEFAULT_RUNNER])
         parts: dict[str, Any] = {
             "models": self._entries("models", self._model),
             "precisions": self._entries("precisions", self._precision),
@@ -134,7 +134,7 @@ class _Reader:
         return self._checked(noun, point, loc)
 
     def _runner(self, point: dict[str, Any], loc: Loc) -> RunnerChoice | None:
-        name = str(point.pop("name", "transformers"))
+        name = str(point.pop("name", DEFAULT_RUNNER))
         try:
             options_type = runners.find(name).Options
         except InputError as error:
@@ -189,17 +189,35 @@ class _Reader:
             return None
 
     def _collect(self, noun: type[BaseModel], error: ValidationError, loc: Loc) -> None:
+        """One line for each key, however many alternatives of its type refused the value."""
+        against: dict[Loc, list[str]] = {}
         for problem in error.errors():
-            where: Loc = (*loc, *problem["loc"])
+            where = self._known((*loc, *problem["loc"]), len(loc) + 1)
             if problem["type"] == "extra_forbidden":
                 owner = _noun_at(noun, problem["loc"][:-1])
-                self._say(where, f"unknown key; {nearest(str(problem['loc'][-1]), owner.model_fields)}")
+                text = f"unknown key; {nearest(str(problem['loc'][-1]), owner.model_fields)}"
             elif problem["type"] == "missing":
-                self._say(loc, f"{problem['loc'][-1]}: missing")
+                where, text = loc, f"{problem['loc'][-1]}: missing"
             else:
                 got = problem["input"]
                 shown = "" if isinstance(got, dict | list | BaseModel) else f" (got {got!r})"
-                self._say(where, _plain(problem["msg"]) + shown)
+                text = _plain(problem["msg"]) + shown
+            texts = against.setdefault(where, [])
+            if text not in texts:
+                texts.append(text)
+        for where, texts in against.items():
+            missing = [text for text in texts if text.endswith(": missing")]
+            for text in missing:
+                self._say(where, text)
+            rest = [text for text in texts if text not in missing]
+            if rest:
+                self._say(where, ", or ".join(rest))
+
+    def _known(self, loc: Loc, least: int) -> Loc:
+        """The part of a location that stands in the file: pydantic adds the names of alternatives to it."""
+        while len(loc) > least and loc not in self.source.lines:
+            loc = loc[:-1]
+        return loc
 
 
 def _given(data: dict[str, Any], key: str) -> Any:

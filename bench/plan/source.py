@@ -1,5 +1,6 @@
 """A YAML file with the line of every key, so that an error can name it."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import yaml
 
 from bench.errors import InputError
+
+_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][\d_]*)?(\.\d*)?([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 Loc = tuple[str | int, ...]
 
@@ -88,6 +91,10 @@ def _build(loader: Any, node: yaml.Node, loc: Loc, source: Source) -> Any:
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, child, (*loc, index), source) for index, child in enumerate(node.value)]
+    if node.tag.endswith((":int", ":float")) and not _PLAIN_NUMBER.fullmatch(str(node.value)):
+        # YAML 1.1 reads 1:30 as ninety and 010 as eight: a number that nobody meant.
+        line = node.start_mark.line + 1
+        raise InputError(f"{source.path}:{line}: {_dotted(loc)}write {node.value} as a plain decimal number")
     try:
         return loader.construct_object(node, deep=True)
     except ValueError as error:

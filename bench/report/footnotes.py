@@ -1,5 +1,6 @@
 """Assumptions, sources and reasons under a table: a dollar without them means nothing."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -11,8 +12,15 @@ from bench.report.rows import Row
 def footnotes(rows: Sequence[Row]) -> list[str]:
     """One sentence each, in reading order; those that do not hold for every row name the rows."""
     grouped: dict[str, list[int]] = {}
+    cells = Counter(row.cell.cell_id for row in rows)
     for number, row in enumerate(rows, 1):
-        for text in (*_dollar_notes(row), *_model_notes(row), _machine_note(row), *_against(row)):
+        for text in (
+            *_dollar_notes(row),
+            *_model_notes(row),
+            _machine_note(row),
+            *_against(row),
+            *_weights_notes(row, cells),
+        ):
             grouped.setdefault(_line(text), []).append(number)
     return [text if len(numbers) == len(rows) else f"{text} [{_ranges(numbers)}]" for text, numbers in grouped.items()]
 
@@ -30,6 +38,13 @@ def _against(row: Row) -> list[str]:
     return found
 
 
+def _weights_notes(row: Row, cells: "Counter[str]") -> list[str]:
+    """Which weights a row is of, where a cell has several rows: its revision moved, or its file was replaced."""
+    if row.figures is None or cells[row.cell.cell_id] == 1 or row.figures.facts.weights_id is None:
+        return []
+    return [f"Weights {row.figures.facts.weights_id}."]
+
+
 def _dollar_notes(row: Row) -> list[str]:
     priced = row.dollars
     if priced is None:
@@ -39,7 +54,8 @@ def _dollar_notes(row: Row) -> list[str]:
     today = datetime.now(UTC).date().isoformat()
     return [
         f"Hardware price: {priced.rate.basis}.",
-        f"Utilisation {priced.utilisation:.0%}: the machine serves for that share of the hours it is paid for{idle}.",
+        f"Utilisation {table.percent(priced.utilisation)}: the share of the tokens that the machine could serve in its "
+        f"paid hours which it does serve{idle}.",
         "$/Mtok in and out: the bill split by measured time, prefill to input and decode to output; "
         "the parts add up to the bill. Blended: the bill over all tokens of this row.",
         f"vs API and break-even: against the cheapest of {apis} for the same request; prices of {api_prices.source()}, "
@@ -70,10 +86,10 @@ def _model_notes(row: Row) -> list[str]:
 def _machine_note(row: Row) -> str:
     machine = row.environment
     devices = ", ".join(device.name for device in machine.accelerators) or "no accelerator"
-    shown = ("torch", "transformers", "bitsandbytes")
-    versions = ", ".join(f"{name} {machine.packages[name]}" for name in shown if name in machine.packages)
+    versions = ", ".join(f"{name} {version}" for name, version in list(machine.packages.items())[:3])
     memory_gb = machine.memory_total_bytes / 1e9
-    return f"Machine: {machine.cpu_model}, {machine.cpu_usable} CPUs, {memory_gb:.0f} GB, {devices}; {versions}."
+    parts = [machine.cpu_model, f"{machine.cpu_usable} CPUs", f"{memory_gb:.0f} GB", devices]
+    return f"Machine: {', '.join(parts)}{versions and '; ' + versions}."
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -8,15 +8,13 @@ from bench.report.rows import Row
 
 def headline(rows: Sequence[Row]) -> str:
     """One sentence, empty where no row has dollars."""
-    best = None
-    for row in rows:
-        api = table.cheapest(row)
-        if api is not None and (best is None or api.ratio.value < best[1].ratio.value):
-            best = (row, api)
-    if best is None:
+    priced = [row for row in rows if row.dollars is not None]
+    if not priced:
         return ""
-    row, api = best
+    row = min(priced, key=_blended)
+    api = table.cheapest(row)
     assert row.dollars is not None
+    assert api is not None
     blended = row.dollars.blended_usd_per_mtok
     if blended.low is None or blended.high is None:
         cost = f"${table.number(blended.value)}"
@@ -29,8 +27,15 @@ def headline(rows: Sequence[Row]) -> str:
     if api.break_even_utilisation is None:
         outcome = "which no utilisation makes up for"
     else:
-        outcome = f"so self-hosting is cheaper from {api.break_even_utilisation:.0%} utilisation on"
+        outcome = f"so self-hosting is cheaper from {table.percent(api.break_even_utilisation)} utilisation on"
+    doubt = f" (verdict: {table.verdict(row)})" if row.verdict else ""
     return (
-        f"Cheapest here: {whose}: {cost} per million tokens at {row.dollars.utilisation:.0%} utilisation. "
+        f"Cheapest here: {whose}: {cost} per million tokens at {table.percent(row.dollars.utilisation)} "
+        f"utilisation{doubt}. "
         f"{api.api} asks ${price} for the same requests, {outcome} (quality not compared)."
     )
+
+
+def _blended(row: Row) -> float:
+    assert row.dollars is not None
+    return row.dollars.blended_usd_per_mtok.value

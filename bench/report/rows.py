@@ -80,17 +80,35 @@ def rows(records: Iterable[Record], choices: CostChoices, order: Sequence[str] =
     Raises InputError for an API that is not known.
     """
     apis = [api_prices.lookup(name) for name in choices.apis or api_prices.DEFAULT_APIS]
-    groups: dict[tuple[str, str], _Group] = {}
+    groups: dict[tuple[str, ...], _Group] = {}
     for record in records:
-        key = (record.cell.cell_id, record.environment.fingerprint())
+        key = _key(record)
         group = groups.setdefault(key, _Group(record.cell, record.environment))
         if record.status == "ok" and record.measurement is not None:
             group.ok.append(record.measurement)
         else:
             group.failed.append(record)
+    _join_failures(groups)
     place = {cell_id: index for index, cell_id in enumerate(order)}
     keys = sorted(groups, key=lambda key: place.get(key[0], len(place)))
     return [_row(groups[key], choices, apis) for key in keys]
+
+
+def _key(record: Record) -> tuple[str, ...]:
+    """Records of one row: the same cell on the same machine, and the same weights on the same kind of device."""
+    own = (record.cell.cell_id, record.environment.fingerprint())
+    if record.measurement is None:
+        return own
+    facts = record.measurement.facts
+    return (*own, facts.weights_id or "", *(device.name for device in facts.accelerators))
+
+
+def _join_failures(groups: dict[tuple[str, ...], _Group]) -> None:
+    """A failure knows its cell and machine alone; it stands beside what was measured of them, if anything was."""
+    for key in [key for key, group in groups.items() if not group.ok]:
+        others = [other for other in groups if other[:2] == key[:2] and groups[other].ok]
+        if others:
+            groups[others[0]].failed += groups.pop(key).failed
 
 
 def _row(group: _Group, choices: CostChoices, apis: Sequence[api_prices.ApiModel]) -> Row:
@@ -164,7 +182,8 @@ def _peaks(memories: Sequence[Memory]) -> Memory:
         if name != "reasons":
             values = [getattr(one, name) for one in memories if getattr(one, name) is not None]
             found[name] = max(values) if values else None
-    return Memory(**found, reasons=memories[0].reasons)
+    reasons = {name: why for one in memories for name, why in one.reasons.items() if found.get(name) is None}
+    return Memory(**found, reasons=reasons)
 
 
 def _dollars(

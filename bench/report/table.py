@@ -41,6 +41,15 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{places}f}"
 
 
+def percent(share: float) -> str:
+    """Two significant digits, three near the whole: 0.4% is not 0%, and 99.6% is not 100%.
+
+    >>> percent(0.004), percent(0.633), percent(0.996), percent(1.0)
+    ('0.40%', '63%', '99.6%', '100%')
+    """
+    return number(share * 100, 3 if 0.99 <= share < 1 else 2) + "%"
+
+
 def spread(of: Estimate | None) -> str:
     """The half-width of the interval.
 
@@ -140,7 +149,7 @@ def _break_even(row: Row) -> str:
     found = cheapest(row)
     if found is None:
         return NONE
-    return "never" if found.break_even_utilisation is None else f"{found.break_even_utilisation:.0%}"
+    return "never" if found.break_even_utilisation is None else percent(found.break_even_utilisation)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -150,7 +159,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("batch", "name", lambda row: str(row.cell.workload.batch_size)),
     Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),
     Column("out", "name", lambda row: str(row.cell.workload.output_tokens)),
-    Column("utilisation", "name", lambda row: NONE if row.dollars is None else f"{row.dollars.utilisation:.0%}"),
+    Column("utilisation", "name", lambda row: NONE if row.dollars is None else percent(row.dollars.utilisation)),
     Column("prefill tok/s", "speed", _estimate(_figure("prefill_tokens_per_s"))),
     Column("decode tok/s", "speed", _estimate(_figure("decode_tokens_per_s"), interval=True)),
     Column("TTFT ms", "speed", _estimate(_figure("ttft_s"), MS)),
@@ -239,4 +248,4 @@ def _api_cells(row: Row, names: Sequence[str]) -> list[str]:
 
 
 def _from(utilisation: float | None) -> str:
-    return "never cheaper" if utilisation is None else f"from {utilisation:.0%}"
+    return "never cheaper" if utilisation is None else f"from {percent(utilisation)}"

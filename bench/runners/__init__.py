@@ -7,6 +7,7 @@ knows a runner's name. `docs/adding-a-runner.md` shows a whole one.
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import entry_points
 from typing import ClassVar, Protocol
 
@@ -29,6 +30,9 @@ class Runner(Protocol):
 
     ENGINE: ClassVar[Sequence[str]]
     """Modules that hold the engine. They are imported, and timed, before `load`: importing is not loading."""
+
+    PACKAGES: ClassVar[Sequence[str]]
+    """Distributions whose versions can move this engine's numbers, most telling first; they stand in each record."""
 
     def __init__(self, model: Model, precision: Precision, options: BaseModel) -> None: ...
 
@@ -65,15 +69,20 @@ class Runner(Protocol):
         ...
 
 
+@cache
+def shipped() -> list[str]:
+    """Runners that come with this package."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
 def names() -> list[str]:
     """Every runner that can be named in a config."""
-    ours = [module.name for module in pkgutil.iter_modules(__path__)]
-    return sorted({*ours, *(point.name for point in entry_points(group=GROUP))})
+    return sorted({*shipped(), *(point.name for point in entry_points(group=GROUP))})
 
 
 def find(name: str) -> type[Runner]:
     """The class of a runner. Raises InputError with the nearest names when there is none."""
-    if name.isidentifier() and any(module.name == name for module in pkgutil.iter_modules(__path__)):
+    if name in shipped():
         return importlib.import_module(f"{__name__}.{name}").Runner  # type: ignore[no-any-return]
     for point in entry_points(group=GROUP, name=name):
         try:

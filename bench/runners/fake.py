@@ -43,6 +43,7 @@ class FakeRunner:
 
     Options: ClassVar[type[BaseModel]] = Options
     ENGINE: ClassVar[Sequence[str]] = ()
+    PACKAGES: ClassVar[Sequence[str]] = ()
 
     def __init__(self, model: Model, precision: Precision, options: BaseModel) -> None:
         assert isinstance(options, Options)

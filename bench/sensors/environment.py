@@ -1,5 +1,6 @@
 """What this machine is. Reads names and versions; imports no engine."""
 
+import math
 import os
 import platform
 import subprocess
@@ -13,18 +14,20 @@ from bench import __version__
 from bench.schema import Environment
 from bench.sensors import nvidia
 
-PACKAGES = ("torch", "transformers", "accelerate", "bitsandbytes", "compressed-tensors", "gguf", "safetensors", "numpy")
+INSTRUMENT = 1
+"""Raised when a change of the harness can move a figure (CHANGELOG, Numbers): records of two are not pooled."""
 
 
 @cache
-def detect() -> Environment:
-    """The environment of this process, detected once."""
+def detect(packages: tuple[str, ...] = ()) -> Environment:
+    """This machine, detected once, with the installed versions of the named distributions."""
     memory = psutil.virtual_memory()
     return Environment(
         bench_version=__version__,
         bench_revision=_revision(),
         python=platform.python_version(),
-        packages=packages(),
+        packages=_versions(packages),
+        instrument=INSTRUMENT,
         system=f"{platform.system()} {platform.release()}",
         cpu_model=_cpu_model(),
         cpu_logical=psutil.cpu_count() or 1,
@@ -38,10 +41,9 @@ def detect() -> Environment:
     )
 
 
-def packages() -> dict[str, str]:
-    """Installed versions of whatever can move a number."""
+def _versions(packages: tuple[str, ...]) -> dict[str, str]:
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -50,11 +52,15 @@ def packages() -> dict[str, str]:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may run on."""
+    """CPUs that this process may use: its affinity, or a container's quota where that is less."""
     try:
-        return len(os.sched_getaffinity(0))
+        allowed = len(os.sched_getaffinity(0))
     except AttributeError:
-        return os.cpu_count() or 1
+        allowed = os.cpu_count() or 1
+    quota = (_read("/sys/fs/cgroup/cpu.max") or "").split()
+    if len(quota) == 2 and quota[0].isdigit() and quota[1].isdigit() and int(quota[1]):
+        allowed = min(allowed, max(1, math.ceil(int(quota[0]) / int(quota[1]))))
+    return allowed
 
 
 def memory_limit_bytes() -> int | None:

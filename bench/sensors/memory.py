@@ -38,17 +38,18 @@ def peak_rss_bytes() -> int | None:
 class MemorySampler:
     """Samples the process tree (and the device) while a round runs; peaks that the kernel keeps are read at the end."""
 
-    def __init__(self, device: str) -> None:
-        self._device = device
+    def __init__(self, cuda: bool) -> None:
+        self._on_cuda = cuda
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._rss = 0
         self._pss: int | None = None
         self._device_used: int | None = None
+        self._kernel_peak = False
         self._reading: Memory | None = None
 
     def __enter__(self) -> "MemorySampler":
-        reset_peak_rss()
+        self._kernel_peak = reset_peak_rss()
         torch = self._cuda()
         if torch is not None:
             for index in range(torch.cuda.device_count()):
@@ -70,7 +71,8 @@ class MemorySampler:
 
     def _read(self) -> Memory:
         reasons: dict[str, str] = {}
-        peak = max(self._rss, peak_rss_bytes() or 0)
+        # Without a reset the kernel's peak may be that of the loading; the samples are of this round.
+        peak = max(self._rss, (peak_rss_bytes() or 0) if self._kernel_peak else 0)
         if self._pss is None:
             reasons["pss_peak_bytes"] = "this kernel has no smaps_rollup"
         torch = self._cuda()
@@ -84,6 +86,8 @@ class MemorySampler:
             reserved = sum(torch.cuda.max_memory_reserved(index) for index in devices)
         if self._device_used is None:
             reasons["device_used_peak_bytes"] = nvidia.reason() or "no CUDA device in use"
+        if not peak:
+            reasons["rss_peak_bytes"] = "the process could not be sampled"
         return Memory(
             rss_peak_bytes=peak or None,
             pss_peak_bytes=self._pss,
@@ -96,7 +100,7 @@ class MemorySampler:
     def _cuda(self) -> Any:
         """torch, if the engine in this process brought it and runs on CUDA. Never imported for its own sake."""
         torch = sys.modules.get("torch")
-        return torch if torch is not None and self._device.startswith("cuda") else None
+        return torch if torch is not None and self._on_cuda else None
 
     def _sample(self) -> None:
         me = psutil.Process()
@@ -105,7 +109,7 @@ class MemorySampler:
             pss = _pss(me)
             if pss is not None:
                 self._pss = max(self._pss or 0, pss)
-            if self._device.startswith("cuda"):
+            if self._on_cuda:
                 used = nvidia.used_bytes()
                 if used is not None:
                     self._device_used = max(self._device_used or 0, used)

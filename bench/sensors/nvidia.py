@@ -1,5 +1,6 @@
 """NVIDIA devices through NVML. Nothing here raises: without a driver there are no devices, and a reason."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -29,23 +30,31 @@ def accelerators() -> tuple[Accelerator, ...]:
     library, why = _library()
     if why is not None:
         return ()
-    driver = _text(library.nvmlSystemGetDriverVersion())
     found = []
-    for index in range(library.nvmlDeviceGetCount()):
-        handle = library.nvmlDeviceGetHandleByIndex(index)
-        try:
-            limit = library.nvmlDeviceGetPowerManagementLimit(handle) / 1000
-        except library.NVMLError:
-            limit = None
+    for index in range(_asked(library.nvmlDeviceGetCount) or 0):
+        handle = _asked(library.nvmlDeviceGetHandleByIndex, index)
+        if handle is None:
+            continue
+        memory = _asked(library.nvmlDeviceGetMemoryInfo, handle)  # not offered where CPU and GPU share one memory
+        limit_mw = _asked(library.nvmlDeviceGetPowerManagementLimit, handle)
+        driver = _asked(library.nvmlSystemGetDriverVersion)
         found.append(
             Accelerator(
-                name=_text(library.nvmlDeviceGetName(handle)),
-                memory_bytes=library.nvmlDeviceGetMemoryInfo(handle).total,
-                driver=driver,
-                power_limit_w=limit,
+                name=_text(_asked(library.nvmlDeviceGetName, handle) or "NVIDIA device"),
+                memory_bytes=None if memory is None else int(memory.total),
+                driver=None if driver is None else _text(driver),
+                power_limit_w=None if limit_mw is None else limit_mw / 1000,
             )
         )
     return tuple(found)
+
+
+def _asked(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What NVML answers, None where it refuses."""
+    try:
+        return call(*arguments)
+    except _library()[0].NVMLError:
+        return None
 
 
 def used_bytes() -> int | None:

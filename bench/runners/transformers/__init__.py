@@ -8,15 +8,19 @@ cache each step.
 """
 
 import logging
+import os
+import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.errors import UnsupportedError
 from bench.runners import OnStep
-from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision
+from bench.schema import PRECISIONS, Accelerator, Environment, Model, ModelFacts, Precision
+
+_SIZE = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?B)", re.IGNORECASE)
 
 PACKED = {"compressed-tensors": "compressed_tensors", "GPTQ and AWQ": "gptqmodel", "packed GGUF": "kernels"}
 """Checkpoints that are already quantised, and the package that transformers loads each with."""
@@ -50,11 +54,57 @@ class Options(BaseModel):
     )
     threads: int | None = Field(None, ge=1, description="CPU threads; default one for each usable core")
 
+    @model_validator(mode="after")
+    def _not_contradictory(self) -> "Options":
+        """An option that would be ignored is refused: its number would stand under the wrong name."""
+        if self.device_map is not None and self.device != "auto":
+            raise ValueError("device and device_map contradict each other; leave device at auto")
+        if self.max_memory is not None and self.device_map is None:
+            raise ValueError("max_memory does nothing without device_map; add device_map: auto")
+        if self.max_memory is not None and not all(_SIZE.fullmatch(size) for size in self.max_memory.values()):
+            raise ValueError("max_memory sizes are written like 20GiB or 500MB")
+        if self.compile_mode != "default" and not self.compile:
+            raise ValueError("compile_mode does nothing without compile: true")
+        if self.compile and self.cache == "dynamic":
+            raise ValueError("torch.compile recompiles at every step with a dynamic cache; use cache: static")
+        return self
+
+
+def _visible(environment: Environment) -> tuple[Accelerator, ...] | None:
+    """The NVIDIA devices that torch will see, in its order; None where that cannot be said from outside torch."""
+    version = environment.packages.get("torch", "")
+    if "rocm" in version:
+        return None
+    if version.endswith("+cpu"):
+        return ()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        # CUDA's own order is fastest first, the driver's is by bus: the same only where all are alike.
+        alike = len({(gpu.name, gpu.memory_bytes) for gpu in environment.accelerators}) <= 1
+        return environment.accelerators if alike else None
+    indexes = [part.strip() for part in chosen.split(",") if part.strip()]
+    if not all(part.isdigit() and int(part) < len(environment.accelerators) for part in indexes):
+        return None
+    return tuple(environment.accelerators[int(part)] for part in indexes)
+
 
 class TransformersRunner:
     """One deployment: a model at a precision with these options."""
 
     Options: ClassVar[type[BaseModel]] = Options
+    PACKAGES: ClassVar[Sequence[str]] = (
+        "torch",
+        "transformers",
+        "bitsandbytes",
+        "accelerate",
+        "compressed-tensors",
+        "gptqmodel",
+        "kernels",
+        "flash-attn",
+        "triton",
+        "gguf",
+        "safetensors",
+    )
     ENGINE: ClassVar[Sequence[str]] = ("torch", "transformers.modeling_utils", "bench.runners.transformers.load")
 
     def __init__(self, model: Model, precision: Precision, options: BaseModel) -> None:
@@ -68,14 +118,17 @@ class TransformersRunner:
     def room_bytes(cls, options: BaseModel, environment: Environment) -> int | None:
         """Bytes that this deployment may fill, from what was detected; None where that cannot be said."""
         assert isinstance(options, Options)
-        gpus = [gpu.memory_bytes or 0 for gpu in environment.accelerators]
         ram = environment.memory_limit_bytes or environment.memory_total_bytes
-        if options.device in ("cpu", "mps") or not gpus:
+        gpus = _visible(environment)
+        if options.device in ("cpu", "mps") or gpus == ():
             return ram
+        if gpus is None or any(gpu.memory_bytes is None for gpu in gpus):
+            return None
+        sizes = [gpu.memory_bytes or 0 for gpu in gpus]
         if options.device_map is not None:
-            return sum(gpus) + ram
+            return sum(sizes) + ram
         index = int(options.device.partition(":")[2] or 0)
-        return gpus[index] if index < len(gpus) else None
+        return sizes[index] if index < len(sizes) else None
 
     @classmethod
     def precisions(cls, environment: Environment) -> dict[str, str | None]:

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from bench.models import builtin, catalogue, hub
 from bench.runners.transformers.load import Loaded
+from bench.runners.transformers.loop import input_device
 from bench.schema import Accelerator, Model, ModelFacts
 
 
@@ -22,7 +23,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
     weights_bytes = 0
     placement: dict[str, int] = {}
     seen: set[int] = set()
-    for tensor in _weights(network):
+    for name, tensor in _weights(network):
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
@@ -30,7 +31,8 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         for part in _storages(tensor):
             size = part.numel() * part.element_size()
             weights_bytes += size
-            placement[str(part.device)] = placement.get(str(part.device), 0) + size
+            place = str(part.device) if part.device.type != "meta" else _off_loaded_to(name, network.hf_device_map)
+            placement[place] = placement.get(place, 0) + size
     notes = list(loaded.notes)
     where = {str(place) for place in (getattr(network, "hf_device_map", None) or {}).values()}
     if where & {"cpu", "disk"} and len(where) > 1:
@@ -44,7 +46,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         random_weights=loaded.random_weights,
         weights_id=None if loaded.random_weights else _weights_id(model),
         dtype=str(network.dtype).removeprefix("torch."),
-        device=str(network.get_input_embeddings().weight.device),
+        device=str(input_device(network)),
         placement=placement,
         accelerators=tuple(_accelerator(place) for place in sorted(placement) if place.startswith("cuda")),
         threads=torch.get_num_threads(),
@@ -61,12 +63,19 @@ def _accelerator(place: str) -> Accelerator:
     return Accelerator(name=found.name, memory_bytes=found.total_memory)
 
 
-def _weights(network: Any) -> Iterator[Any]:
-    yield from network.parameters()
+def _weights(network: Any) -> Iterator[tuple[str, Any]]:
+    yield from network.named_parameters()
     for name, buffer in network.named_buffers():
         # Packed checkpoints (GPTQ, compressed-tensors) keep their weights in buffers; rotary tables are not weights.
         if "inv_freq" not in name:
-            yield buffer
+            yield name, buffer
+
+
+def _off_loaded_to(name: str, device_map: dict[str, Any]) -> str:
+    """Where the map put a weight that is brought to its device only when it is used."""
+    while name and name not in device_map:
+        name = name.rpartition(".")[0]
+    return str(device_map.get(name, "cpu"))
 
 
 def _dense_parameters(config: Any) -> int:

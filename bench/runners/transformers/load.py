@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GgufConfig
 
-from bench.errors import UnsupportedError
+from bench.errors import DoesNotFitError, UnsupportedError
 from bench.models import builtin, catalogue
 from bench.runners.transformers import Options, random_weights
 from bench.schema import FourBit, Int8, Model, Plain, Precision
@@ -173,6 +173,10 @@ def _from_gguf(source: str | Path, keywords: dict[str, Any], precision: Precisio
             )
         return Loaded(network.eval(), random_weights=False, packed=True)
     bitsandbytes = keywords.pop("quantization_config", None)
+    if bitsandbytes is not None and keywords["device_map"] != {"": place}:
+        raise UnsupportedError(
+            "a GGUF file that is quantised again goes to one device", "leave device_map out, or use bf16"
+        )
     keywords["quantization_config"] = GgufConfig(dequantize=True)
     network = AutoModelForCausalLM.from_pretrained(source, **keywords)
     network.hf_quantizer = None
@@ -220,13 +224,18 @@ class TypedErrors:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None or isinstance(error, UnsupportedError | torch.OutOfMemoryError):
+        if error is None or isinstance(error, UnsupportedError | DoesNotFitError | torch.OutOfMemoryError):
             return
         text = " ".join(str(error).split())[:300]
         if "trust_remote_code" in str(error):
             raise UnsupportedError(
                 "this checkpoint brings its own Python code, which is not run unasked",
                 "read that code, then set trust_remote_code: true for this model",
+            ) from error
+        if "dispatched on the CPU or the disk" in str(error):
+            raise DoesNotFitError(
+                "the quantised model does not fit into the devices' memory",
+                "fewer bits, fewer rows, or another device_map",
             ) from error
         raised = self._typed(error, text)
         if raised is not None:
@@ -237,7 +246,7 @@ class TypedErrors:
             return UnsupportedError(text, "use attention: auto or sdpa")
         if isinstance(error, ImportError):
             return UnsupportedError(text, f"install it, or use another precision than {self.precision.name}")
-        if isinstance(error, OSError) and "safetensors" in text:
+        if isinstance(error, OSError) and "cannot be loaded with `safetensors`" in str(error):
             return UnsupportedError(text, "set allow_pickle: true for this model, or choose one with safetensors")
         if isinstance(error, OSError) and ("huggingface.co" in text or "Hugging Face" in text or "offline" in text):
             return UnsupportedError(text, "check the id, the revision, the network and your access to it")

@@ -30,7 +30,8 @@ class Loop:
         self._keeps_logits = "logits_to_keep" in takes
         self._static: StaticCache | None = None
         self._static_shape = (0, 0)
-        self._device = network.get_input_embeddings().weight.device
+        self._device = input_device(network)
+        self._one_device = len(set((getattr(network, "hf_device_map", None) or {}).values())) <= 1
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(
@@ -39,6 +40,16 @@ class Loop:
         """Tokens of shape (B, N)."""
         rows, length = len(prompts), len(prompts[0])
         cache = self._cache(rows, length + output_tokens)
+        try:
+            return self._steps(prompts, output_tokens, cache, on_step)
+        finally:
+            if self._static is not None:
+                self._static.reset()  # after the last stamp: clearing the cache is no part of the next first token
+
+    def _steps(
+        self, prompts: Sequence[Sequence[int]], output_tokens: int, cache: Any, on_step: Callable[[int], None]
+    ) -> list[list[int]]:
+        rows, length = len(prompts), len(prompts[0])
         ids = torch.tensor(prompts, device=self._device)
         extra = self._keep(length - 1)
         logits = self._network(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
@@ -61,7 +72,11 @@ class Loop:
         The number cuts a view out of the hidden states, and torch's bf16 product with such a view takes a path on CPUs
         that is tens to hundreds of times slower (Llama 3.2 1B: 1.7 s against 18 ms); an index makes a copy first.
         """
-        return {"logits_to_keep": torch.tensor([position], device=self._device)} if self._keeps_logits else {}
+        if not self._keeps_logits:
+            return {}
+        if not self._one_device:
+            return {"logits_to_keep": 1}  # the last layer may lie on another device than an index made here
+        return {"logits_to_keep": torch.tensor([position], device=self._device)}
 
     def _greedy(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[:, -1].argmax(-1).to(self._device)
@@ -72,6 +87,13 @@ class Loop:
         if self._static is None or self._static_shape != (rows, tokens):
             self._static = StaticCache(config=self._network.config, max_cache_len=tokens)
             self._static_shape = (rows, tokens)
-        else:
-            self._static.reset()
         return self._static
+
+
+def input_device(network: Any) -> torch.device:
+    """Where token ids go: the embedding's device, or the one it is brought to when its weights are off-loaded."""
+    embedding = network.get_input_embeddings()
+    place = getattr(getattr(embedding, "_hf_hook", None), "execution_device", None)
+    if place is None:
+        place = embedding.weight.device
+    return torch.device("cuda", place) if isinstance(place, int) else torch.device(place)

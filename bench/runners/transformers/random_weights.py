@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import dispatch_model, infer_auto_device_map, init_empty_weights
-from accelerate.utils import get_balanced_memory
+from accelerate.utils import CustomDtype, get_balanced_memory
 from transformers import AutoModelForCausalLM
 from transformers.integrations import replace_with_bnb_linear
 from transformers.quantizers.base import get_keys_to_not_convert
@@ -80,7 +80,14 @@ def _places(
         return {"": place}
     if isinstance(device_map, dict):
         return dict(device_map)
-    keywords = {"no_split_module_classes": list(network._no_split_modules or []), "dtype": dtype}
+    packed = {"Params4bit": CustomDtype.INT4, "Int8Params": torch.int8}
+    keywords = {
+        "no_split_module_classes": list(network._no_split_modules or []),
+        "dtype": dtype,
+        "special_dtypes": {
+            name: packed[type(one).__name__] for name, one in network.named_parameters() if type(one).__name__ in packed
+        },
+    }
     if device_map.startswith("balanced") or device_map == "auto":
         max_memory = get_balanced_memory(
             network, max_memory=max_memory, low_zero=device_map == "balanced_low_0", **keywords
