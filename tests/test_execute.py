@@ -206,6 +206,23 @@ class Silent:
     def finished(self, record: Record) -> None: ...
 
 
+def test_records_of_a_runner_that_is_not_here_do_no_harm(tmp_path: Path) -> None:
+    """A journal from another machine, where another engine was installed."""
+    out = tmp_path / "out"
+    bench("run", fake_config(tmp_path), "--out", out)
+    (record,) = lines(out)
+    record["record_id"] = "elsewhere"
+    record["cell"] |= {"cell_id": "elsewhere", "runner": {"name": "nowhere", "options": {}}}
+    with (out / "records.jsonl").open("a") as journal:
+        journal.write(json.dumps(record) + "\n")
+    done = bench("run", fake_config(tmp_path), "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 measurements are already in" in done.stderr
+    assert "1 records of cells that left the config; --all-cells shows them" in done.stderr
+    whole = bench("report", out, "--all-cells")
+    assert "nowhere" in whole.stdout
+
+
 def test_fresh_sets_the_old_results_aside(tmp_path: Path) -> None:
     config = fake_config(tmp_path)
     out = tmp_path / "out"

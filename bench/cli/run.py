@@ -61,7 +61,9 @@ def run(
         folder.write_plan(target, sweep, cells, config)
         stored = execution.stored(target, warn)
         todo = execution.missing(jobs, stored, retry_failed)
+        planned = {cell.cell_id for cell in cells}
         failed = {(one.cell.cell_id, one.replicate) for one in stored if one.status != "ok"}
+        failed = {key for key in failed if key[0] in planned}
         if failed and not retry_failed:
             watcher.say(f"{len(failed)} of the stored measurements failed; --retry-failed runs them again")
         if len(todo) < len(jobs):

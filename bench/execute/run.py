@@ -43,12 +43,13 @@ def stored(folder: Path, warn: Callable[[str], None]) -> list[Record]:
     return list(store.read(folder, warn)) if (folder / store.JOURNAL).is_file() else []
 
 
-def missing(jobs: Iterable[Job], records: Sequence[Record], retry_failed: bool) -> list[Job]:
+def missing(jobs: Sequence[Job], records: Sequence[Record], retry_failed: bool) -> list[Job]:
     """Jobs without a record from this machine, these engine versions and this instrument."""
+    here = {cell.cell_id: environment_of(cell).fingerprint() for cell in cells_of(jobs)}
     done = {
         (record.cell.cell_id, record.replicate)
         for record in records
-        if record.environment.fingerprint() == environment_of(record.cell).fingerprint()
+        if record.environment.fingerprint() == here.get(record.cell.cell_id)
         and not (retry_failed and record.status != "ok")
     }
     return [job for job in jobs if (job.cell.cell_id, job.replicate) not in done]
@@ -93,8 +94,10 @@ def run(jobs: Sequence[Job], journal: store.Journal, timeout_s: float, watcher: 
             environment=environment_of(job.cell),
             measurement=outcome.measurement,
         )
-        journal.append(record)
-        child.let_interrupts_through()
+        try:
+            journal.append(record)
+        finally:
+            child.let_interrupts_through()
         progress.done += 1
         watcher.finished(record)
 
