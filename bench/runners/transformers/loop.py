@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache, StaticCache
+from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from bench.errors import UnsupportedError
 
@@ -38,21 +39,17 @@ class Loop:
         self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: Callable[[int], None]
     ) -> list[list[int]]:
         """Tokens of shape (B, N)."""
-        rows, length = len(prompts), len(prompts[0])
-        cache = self._cache(rows, length + output_tokens)
         try:
-            return self._steps(prompts, output_tokens, cache, on_step)
+            return self._steps(prompts, output_tokens, on_step)
         finally:
             if self._static is not None:
                 self._static.reset()  # after the last stamp: clearing the cache is no part of the next first token
 
     def _steps(
-        self, prompts: Sequence[Sequence[int]], output_tokens: int, cache: Any, on_step: Callable[[int], None]
+        self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: Callable[[int], None]
     ) -> list[list[int]]:
         rows, length = len(prompts), len(prompts[0])
-        ids = torch.tensor(prompts, device=self._device)
-        extra = self._keep(length - 1)
-        logits = self._network(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
+        logits, cache = self._prefill(torch.tensor(prompts, device=self._device), length + output_tokens)
         step = self._greedy(logits)
         tokens = [step.tolist()]  # copies to the host and so waits for the device
         on_step(rows)
@@ -66,11 +63,31 @@ class Loop:
             on_step(rows)
         return [list(row) for row in zip(*tokens, strict=True)]
 
+    def _prefill(self, ids: torch.Tensor, total: int) -> tuple[torch.Tensor, Any]:
+        """Logits of the last prompt position, and the cache to decode with.
+
+        The prompt goes through a dynamic cache and its keys and values are then handed to the static one: attending to
+        a static cache needs a mask over its whole length, which rules out the fast causal kernels.
+        """
+        extra = self._keep(ids.shape[1] - 1)
+        static = self._static_cache(ids.shape[0], total) if self.cache_kind == "static" else None
+        prompt = DynamicCache(config=self._network.config)
+        if static is not None and not _same_kind(prompt, static):
+            prompt = static  # sliding windows and the like keep other tokens in each kind of cache
+        logits = self._network(input_ids=ids, past_key_values=prompt, use_cache=True, **extra).logits
+        if static is None or prompt is static:
+            return logits, prompt
+        for source, target in zip(prompt.layers, static.layers, strict=True):
+            target.update(source.keys, source.values)
+            source.keys = source.values = None  # freed as it goes: never two whole caches at once
+        return logits, static
+
     def _keep(self, position: int) -> dict[str, torch.Tensor]:
         """Logits of one position only, chosen by index and not by `logits_to_keep=1`.
 
-        The number cuts a view out of the hidden states, and torch's bf16 product with such a view takes a path on CPUs
-        that is tens to hundreds of times slower (Llama 3.2 1B: 1.7 s against 18 ms); an index makes a copy first.
+        The number cuts a view out of the hidden states, and torch's bf16 product with some such views (short prompts)
+        takes a path on CPUs that is up to hundreds of times slower: 4.3 s against 18 ms for the output head of Llama
+        3.2 1B, 2 rows of 16 tokens. An index makes a copy first.
         """
         if not self._keeps_logits:
             return {}
@@ -81,13 +98,21 @@ class Loop:
     def _greedy(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[:, -1].argmax(-1).to(self._device)
 
-    def _cache(self, rows: int, tokens: int) -> Any:
-        if self.cache_kind == "dynamic":
-            return DynamicCache(config=self._network.config)
+    def _static_cache(self, rows: int, tokens: int) -> StaticCache:
         if self._static is None or self._static_shape != (rows, tokens):
             self._static = StaticCache(config=self._network.config, max_cache_len=tokens)
             self._static_shape = (rows, tokens)
         return self._static
+
+
+def _same_kind(dynamic: DynamicCache, static: StaticCache) -> bool:
+    """Whether every layer keeps all tokens in both caches, so that one can be handed to the other."""
+    layers = len(static.layers)
+    return (
+        len(dynamic.layers) == layers
+        and all(type(layer) is DynamicLayer for layer in dynamic.layers)
+        and all(type(layer) is StaticLayer for layer in static.layers)
+    )
 
 
 def input_device(network: Any) -> torch.device:
