@@ -4,7 +4,9 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -99,6 +101,15 @@ def test_a_second_replicate_of_a_hopeless_cell_is_not_tried(tmp_path: Path) -> N
     assert "no cell could be measured" in done.stderr
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C is heard here and in children: a shell starts background jobs with it ignored."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+@pytest.mark.usefixtures("heard")
 def test_an_interrupt_ends_the_child_and_says_how_to_go_on(tmp_path: Path) -> None:
     config = fake_config(tmp_path, runners="{name: fake, trouble: [none, hang]}")
     process = subprocess.Popen(
@@ -175,6 +186,7 @@ def test_a_failure_is_kept_on_resume_and_retried_when_asked(tmp_path: Path) -> N
     assert [one["status"] for one in lines(out)] == ["ok", "crashed", "crashed"]
 
 
+@pytest.mark.usefixtures("heard")
 def test_an_interrupt_waits_until_a_measurement_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C between a child's result and its record: the record first, the interrupt after it."""
     cell = Cell(
@@ -191,6 +203,8 @@ def test_an_interrupt_waits_until_a_measurement_is_on_the_disk(tmp_path: Path, m
         append(journal, record)
 
     monkeypatch.setattr(Journal, "append", interrupted)
+    # A thread that the signal could reach instead.
+    threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
     with Journal(tmp_path) as journal, pytest.raises(KeyboardInterrupt):
         run.run([Job(cell=cell, replicate=number) for number in range(2)], journal, 60, Silent())
     assert [one["status"] for one in lines(tmp_path)] == ["ok"]

@@ -54,7 +54,7 @@ def _check_quickstart(table: str, progress: str, place: Path) -> None:
         assert (folder / name).is_file()
     assert "Cheapest here: smollm2-135m" in table
     for precision in ("bf16", "int8", "nf4"):
-        assert re.search(rf"^ +\d +{precision} ", table, re.MULTILINE), table
+        assert re.search(rf"^ *\d +{precision} ", table, re.MULTILINE), table
     assert re.search(r"\[9/9\] .* tok/s decode", progress)
     assert re.search(r"run .* left$", progress, re.MULTILINE)
     next_line = table.strip().splitlines()[-1]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -35,6 +35,38 @@ class Outcome:
     elapsed_s: float
 
 
+class Interrupts:
+    """Ctrl-C, kept waiting while a measurement is on its way to the disk.
+
+    By a handler and not by a signal mask: a mask is one thread's, and the signal would reach another one.
+    """
+
+    def __init__(self) -> None:
+        self._usual: Any = None
+        self._waiting = False
+
+    def hold(self) -> None:
+        """From now on only remember it."""
+        if self._usual is None:
+            self._usual = signal.signal(signal.SIGINT, self._remember) or signal.SIG_DFL
+
+    def let_through(self) -> None:
+        """Raises KeyboardInterrupt if one has come in the meantime."""
+        if self._usual is None:
+            return
+        usual, self._usual = self._usual, None
+        waiting, self._waiting = self._waiting, False
+        signal.signal(signal.SIGINT, usual)
+        if waiting and usual is not signal.SIG_IGN:
+            raise KeyboardInterrupt
+
+    def _remember(self, *_: object) -> None:
+        self._waiting = True
+
+
+interrupts = Interrupts()
+
+
 def run(job: Job, log: Path, timeout_s: float, progress: Progress) -> Outcome:
     """Measure a job in a new process. Calls `progress` between the child's passes, while it waits for "go".
 
@@ -57,22 +89,12 @@ def run(job: Job, log: Path, timeout_s: float, progress: Progress) -> Outcome:
         _tell(process, job.model_dump_json(exclude_defaults=True))
         last, timed_out = _listen(process, read_end, start + timeout_s, progress)
         if last is not None and last.status == "ok":
-            hold_interrupts()
+            interrupts.hold()
     finally:
         code = _end(process)
         os.close(read_end)
     elapsed_s = time.monotonic() - start
     return _outcome(last, timed_out, code, log, timeout_s, elapsed_s)
-
-
-def hold_interrupts() -> None:
-    """Keep Ctrl-C waiting: a measurement is at hand and must reach the journal first."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-
-
-def let_interrupts_through() -> None:
-    """The measurement is on the disk; a Ctrl-C that waited arrives now."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _tell(process: subprocess.Popen[bytes], line: str) -> None:

@@ -97,7 +97,7 @@ def run(jobs: Sequence[Job], journal: store.Journal, timeout_s: float, watcher: 
         try:
             journal.append(record)
         finally:
-            child.let_interrupts_through()
+            child.interrupts.let_through()
         progress.done += 1
         watcher.finished(record)
 
