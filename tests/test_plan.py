@@ -493,7 +493,7 @@ def test_ten_thousand_cells_are_refused_with_the_remedy(tmp_path: Path) -> None:
     done = _bench("run", path, "--out", tmp_path / "out")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith(f"error: {path}: 10000 cells × 3 replicates would take 5 d")
+    assert done.stderr.startswith(f"error: {path}: 10000 cells × 3 replicates would take about 1 d 17 h")
     assert "--max-cells 10000" in done.stderr
     assert not (tmp_path / "out").exists()
 

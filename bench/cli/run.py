@@ -90,11 +90,11 @@ def _check_size(sweep: "Sweep", config: Path, max_cells: int) -> None:
 
     count = expand.size(sweep)
     if count > max_cells:
-        # 15 s is the least that one child process with a small model takes on a CPU.
-        least = duration(count * sweep.replicates * 15.0)
+        # 5 s is what a child with a tiny model takes on a CPU, most of it for importing torch.
+        least = duration(count * sweep.replicates * 5.0)
         raise InputError(
-            f"{config}: {count} cells × {sweep.replicates} replicates would take {least} or more; shorten the lists, "
-            f"or pass --max-cells {count}"
+            f"{config}: {count} cells × {sweep.replicates} replicates would take about {least} with a tiny model; "
+            f"shorten the lists, or pass --max-cells {count}"
         )
 
 

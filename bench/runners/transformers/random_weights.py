@@ -1,8 +1,7 @@
 """Random weights at the true shapes, without ever holding the model twice.
 
-Weights come from one seeded pool of normal values, tiled: drawing each value anew would take minutes for 8 billion.
-Speed of a dense model does not depend on the values (measured: 1.00 in bf16, 0.94 in nf4 against real weights); quality
-means nothing.
+Weights come from one seeded pool of normal values, tiled, so that billions of them need not be drawn. The work of a
+dense model does not depend on the values; quality means nothing.
 """
 
 from collections.abc import Mapping
