@@ -1,5 +1,6 @@
 """Times of one round and one replicate. B rows, S prompt tokens, N new tokens; formulas in docs/metrics.md."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -32,7 +33,11 @@ def of_round(one: Round) -> Times:
 
 def of_replicate(measurement: Measurement) -> Times:
     """Medians over the rounds of one process."""
-    rounds = [of_round(one) for one in measurement.rounds]
+    return middle([of_round(one) for one in measurement.rounds])
+
+
+def middle(rounds: Sequence[Times]) -> Times:
+    """Medians over rounds, each figure by itself."""
     tpots = [one.tpot_s for one in rounds if one.tpot_s is not None]
     ttft = median(one.ttft_s for one in rounds)
     e2el = median(one.e2el_s for one in rounds)

@@ -1,0 +1,107 @@
+"""`bench compare A B`: is B faster or slower than A? Ratios with intervals from stored records; imports no engine."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.report.comparison import Compared
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(
+        name="compare",
+        epilog="Examples: bench compare results/old results/new --fail-if-slower 5%   ·   "
+        "bench compare RUN:precision=bf16 RUN:precision=nf4",
+    )(compare)
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="The baseline: RUN or RUN:key=value,key=value.", show_default=False)],
+    b: Annotated[str, typer.Argument(help="What to compare with it.", show_default=False)],
+    threshold: Annotated[str, typer.Option(help="Changes of up to this share count as equal.")] = "2%",
+    fail_if_slower: Annotated[
+        str | None, typer.Option(help="Exit code 1 where a rate is proven slower by at least this share.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help="table, md or json.")] = "table",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the screen.")] = None,
+) -> None:
+    """Compare the cells of two runs, or of one: paired where they were measured in turn.
+
+    Cells are matched that are equal in all but the keys named: model, precision, runner, batch_size, input_tokens,
+    output_tokens, arm, cell (how its id begins), or any option of the runner.
+    """
+    from bench.cli import sides, warn
+    from bench.errors import InputError, nearest
+    from bench.plan.folder import write_text
+    from bench.report import comparison
+
+    noise, limit = _share("--threshold", threshold), _share("--fail-if-slower", fail_if_slower)
+    assert noise is not None
+    if form not in comparison.FORMATS:
+        raise InputError(f"--format: unknown format {form!r}; {nearest(form, comparison.FORMATS)}")
+    pairs = sides.matched(sides.Side.parse("A", a), sides.Side.parse("B", b), warn)
+    found = [comparison.compared(one, other, noise) for one, other in pairs]
+    said = comparison.notes(found, noise)
+    slower: list[str] = []
+    if limit is not None:
+        slower = _slower(found, limit)
+        said += _open_questions(found, limit)
+    text = comparison.render(found, form, said)
+    if out is not None:
+        write_text(out, text)
+    else:
+        print(text, end="")
+    for line in slower:
+        print(line, file=sys.stderr)
+    if slower:
+        raise typer.Exit(1)
+
+
+def _slower(found: "Sequence[Compared]", limit: float) -> list[str]:
+    """A line for each cell with a rate that is slower by at least the limit, and surely slower."""
+    lines = []
+    for one in found:
+        worse = [
+            f"{name} {ratio.value:.3f} [{ratio.low:.3f}, {ratio.high:.3f}]"
+            for name, ratio in one.rates()
+            if _is_slower(ratio.value, ratio.excludes(1.0), limit)
+        ]
+        if worse:
+            caveat = f" ({'; '.join(one.caveats)})" if one.caveats else ""
+            lines.append(f"slower by {100 * limit:g}% or more: {one.name()}: {', '.join(worse)}{caveat}")
+    return lines
+
+
+def _is_slower(ratio: float, sure: bool, limit: float) -> bool:
+    return sure and ratio <= 1 - limit
+
+
+def _open_questions(found: "Sequence[Compared]", limit: float) -> list[str]:
+    """Rates whose interval leaves room for such a slowdown without proving it."""
+    return [
+        f"cannot exclude that {one.name()} is slower by {100 * limit:g}% in {name}: more replicates"
+        for one in found
+        for name, ratio in one.rates()
+        if not _is_slower(ratio.value, ratio.excludes(1.0), limit) and (ratio.low is None or ratio.low <= 1 - limit)
+    ]
+
+
+def _share(option: str, text: str | None) -> float | None:
+    """`5%` or `0.05`. Raises InputError naming the option."""
+    from bench.errors import InputError
+
+    if text is None:
+        return None
+    stripped = text.strip()
+    try:
+        value = float(stripped.removesuffix("%")) / (100 if stripped.endswith("%") else 1)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < 1:
+        raise InputError(f"{option}: {text!r} is no share from 0 to below 100%; write 5% or 0.05")
+    return value

@@ -1,0 +1,168 @@
+"""The two sides of a comparison: `RUN` or `RUN:key=value,key=value`, its cells, and which of them belong together."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import store
+from bench.errors import InputError, nearest
+from bench.metrics.latency import of_replicate
+from bench.models import catalogue
+from bench.report.comparison import Measured
+from bench.schema import Cell, Memory
+
+KEYS = ("model", "precision", "runner", "batch_size", "input_tokens", "output_tokens", "arm", "cell")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One argument: a run, and what its cells must be."""
+
+    option: str
+    path: Path
+    wanted: dict[str, str]
+
+    @classmethod
+    def parse(cls, option: str, text: str) -> "Side":
+        """Split at the first colon that follows an existing path: paths and model names may hold colons too."""
+        colons = [at for at, letter in enumerate(text) if letter == ":"]
+        if not colons or Path(text).exists():
+            return cls(option, Path(text), {})
+        at = next((colon for colon in colons if Path(text[:colon]).exists()), colons[0])
+        wanted = {}
+        for part in text[at + 1 :].split(","):
+            key, equals, value = part.partition("=")
+            if not equals or not key.strip() or not value.strip():
+                raise InputError(f"{option}: {part!r} is no filter; write RUN:key=value,key=value")
+            if key.strip() in wanted:
+                raise InputError(f"{option}: {key.strip()} stands in the filter twice; give it one value")
+            wanted[key.strip()] = value.strip()
+        return cls(option, Path(text[:at]), wanted)
+
+    def chosen(self, warn: Callable[[str], None]) -> list[Measured]:
+        """The measured cells that the filter leaves. Raises InputError for a key or a value that no cell has."""
+        known = _measured(self.path, warn)
+        if not known:
+            raise InputError(f"{self.option}: {self.path} holds no measured cell; run its config first")
+        left = known
+        for key, value in self.wanted.items():
+            options = {name for one in known for name in one.cell.runner.options}
+            if key not in KEYS and key not in options:
+                raise InputError(f"{self.option}: unknown key {key!r}; {nearest(key, [*KEYS, *options])}")
+            left = [one for one in left if _is(one.cell, key, value)]
+            if not left:
+                values = {text for one in known for text in _texts(one.cell, key)}
+                raise InputError(f"{self.option}: no cell with {key}={value} in {self.path}; {nearest(value, values)}")
+        return left
+
+
+def _measured(path: Path, warn: Callable[[str], None]) -> list[Measured]:
+    """What a journal holds, a cell and machine each; of every record only its times and its peak are kept."""
+    journal = str((path / store.JOURNAL if path.is_dir() else path).resolve())
+    found: dict[tuple[str, ...], Measured] = {}
+    for record in store.read(path, warn):
+        if record.status != "ok" or record.measurement is None:
+            continue
+        facts = record.measurement.facts
+        key = (record.cell.cell_id, record.environment.fingerprint(), facts.weights_id or "")
+        # Taken out and put back: the last one is the one that was measured last.
+        one = found.pop(key, None) or Measured(journal, record.cell, record.environment)
+        found[key] = one
+        one.times[record.replicate] = of_replicate(record.measurement)
+        one.started_at[record.replicate] = record.started_at
+        peaks = [size for size in (one.peak_bytes, _peak(record.measurement.memory)) if size is not None]
+        one.peak_bytes = max(peaks, default=None)
+    return list(found.values())
+
+
+def _peak(memory: Memory) -> int | None:
+    """As in the table: reserved device memory on a GPU, else the larger of the two resident peaks."""
+    if memory.cuda_peak_reserved_bytes is not None:
+        return memory.cuda_peak_reserved_bytes
+    return max((size for size in (memory.rss_load_peak_bytes, memory.rss_peak_bytes) if size is not None), default=None)
+
+
+def _texts(cell: Cell, key: str) -> tuple[str, ...]:
+    """How the value of a key may be written; the first is the one to show."""
+    if key == "model":
+        return catalogue.label(cell.model), cell.model.source
+    if key == "precision":
+        return (cell.precision.name,)
+    if key == "runner":
+        return (cell.runner.name,)
+    if key == "arm":
+        return (str(cell.arm),)
+    if key == "cell":
+        return (cell.cell_id,)
+    if key in KEYS:
+        return (str(getattr(cell.workload, key)),)
+    if key not in cell.runner.options:
+        return ()
+    value = cell.runner.options[key]
+    plain = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
+    return plain, str(value)
+
+
+def _is(cell: Cell, key: str, value: str) -> bool:
+    if key == "cell":
+        return cell.cell_id.startswith(value)
+    return value.lower() in [text.lower() for text in _texts(cell, key)]
+
+
+def _identity(cell: Cell, free: set[str]) -> str:
+    """All that has to be equal for two cells to be compared: everything but the keys that a filter names."""
+    if "cell" in free:
+        return ""
+    said: dict[str, Any] = cell.model_dump(mode="json", exclude={"cell_id", "runner", "workload"})
+    said["runner"] = cell.runner.name
+    said.update({f"workload {key}": value for key, value in cell.workload.model_dump().items() if key not in free})
+    said = {key: value for key, value in said.items() if key not in free}
+    if "runner" not in free:  # another engine has other options
+        # What is not set is what a record from before the option did not name.
+        options = {key: value for key, value in cell.runner.options.items() if value is not None and key not in free}
+        said["options"] = options
+    return json.dumps(said, sort_keys=True)
+
+
+def matched(a: Side, b: Side, warn: Callable[[str], None]) -> list[tuple[Measured, Measured]]:
+    """Pairs of equal cells; of several machines the one that both have, else the last. Names what has no partner.
+
+    Raises InputError where nothing is left, where nothing matches, or where two cells of A match one of B.
+    """
+    free = set(a.wanted) | set(b.wanted)
+    chosen_a, chosen_b = a.chosen(warn), b.chosen(warn)
+    bases: dict[str, list[Measured]] = {}
+    for one in chosen_a:
+        bases.setdefault(_identity(one.cell, free), []).append(one)
+    pairs: dict[tuple[str, str], tuple[Measured, Measured]] = {}
+    for other in chosen_b:
+        # A cell against itself says nothing.
+        own = (other.journal, other.cell.cell_id)
+        bases_here = bases.get(_identity(other.cell, free), [])
+        candidates = [one for one in bases_here if (one.journal, one.cell.cell_id) != own]
+        names = sorted({one.cell.cell_id for one in candidates})
+        if len(names) > 1:
+            ids = ", ".join(names)
+            raise InputError(f"A: {len(names)} cells match {other.name()} ({ids}); add a key to A's filter")
+        if candidates:
+            best = next((one for one in reversed(candidates) if _same_machine(one, other)), candidates[-1])
+            before = pairs.get((best.cell.cell_id, other.cell.cell_id))
+            if before is None or _same_machine(best, other) or not _same_machine(*before):
+                pairs[best.cell.cell_id, other.cell.cell_id] = (best, other)
+    if not pairs:
+        raise InputError(
+            "A and B: no cell of one is equal to another one of the other; name the keys in which they may differ, "
+            "such as RUN:precision=bf16 RUN:precision=nf4"
+        )
+    kept = [{pair[at].cell.cell_id for pair in pairs.values()} for at in (0, 1)]
+    for side, of, found in ((a, chosen_a, kept[0]), (b, chosen_b, kept[1])):
+        for one in of:
+            if one.cell.cell_id not in found:
+                warn(f"{side.option}: {one.name()} has no partner and is left out")
+    return list(pairs.values())
+
+
+def _same_machine(one: Measured, other: Measured) -> bool:
+    return one.environment.fingerprint() == other.environment.fingerprint()
