@@ -27,7 +27,7 @@ class ApiModel:
 
     def request_usd(self, input_tokens: int, output_tokens: int) -> float:
         """USD of one request with no cached tokens."""
-        return float(_calculated(self.provider_id, self.model_id, input_tokens, output_tokens).total_price)
+        return _request_usd(self.provider_id, self.model_id, input_tokens, output_tokens)
 
 
 def source() -> str:
@@ -81,6 +81,12 @@ def _providers() -> dict[str, list[str]]:
     from genai_prices.data_snapshot import get_snapshot
 
     return {provider.id: [model.id for model in provider.models] for provider in get_snapshot().providers}
+
+
+@cache
+def _request_usd(provider_id: str, model: str, input_tokens: int, output_tokens: int) -> float:
+    """Many rows ask for the price of the same request."""
+    return float(_calculated(provider_id, model, input_tokens, output_tokens).total_price)
 
 
 def _calculated(provider_id: str, model: str, input_tokens: int, output_tokens: int) -> Any:

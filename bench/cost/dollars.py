@@ -55,6 +55,15 @@ def split(bill: float, prefill_share: float, input_tokens: int, output_tokens: i
     )
 
 
+def electricity_usd_per_mtok(j_per_token: float, usd_per_kwh: float) -> float:
+    """What the electricity of a million tokens costs: J per token × 10⁶ over the 3.6·10⁶ J of a kWh.
+
+    >>> electricity_usd_per_mtok(3.6, 0.25)
+    0.25
+    """
+    return j_per_token * usd_per_kwh / 3.6
+
+
 def break_even_utilisation(self_usd_at_full_load: float, api_usd: float) -> float | None:
     """The utilisation from which self-hosting is cheaper than the API for the same request; None means never.
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from bench.errors import InputError, nearest
+from bench.hardware import parts
 from bench.schema import Accelerator
 
 LIST = "hourly_prices.csv"
@@ -14,9 +15,6 @@ DEFAULT_CPU = ("aws", "c5.xlarge")
 """The default for a CPU machine: this instance's price for a vCPU-hour, times the CPUs that the run may use."""
 
 _DATED = re.compile(r"^\d{4}-\d{2}-\d{2}$")
-_PART = re.compile(r"(?<![A-Z0-9])(GB200|GB300|RTX PRO 6000|RTX \d{4}|MI\d{3}X?|[ABHLTV]\d{1,3}[SG]?)\b", re.IGNORECASE)
-_MEMORY = re.compile(r"(\d+)\s*GB", re.IGNORECASE)
-_FORM = re.compile(r"(PCIe|SXM)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -77,12 +75,16 @@ def check_provider(name: str) -> None:
 
 def for_accelerator(device: Accelerator, provider: str | None) -> tuple[HardwarePrice, ...]:
     """Rows for this part and size, cheapest first: on-demand list prices, or whatever a named provider has."""
-    if "MIG" in device.name.upper().split():
+    if parts.is_slice(device):
         return ()  # a slice of a device has no price of its own
-    part = [row for row in rows() if row.accelerators and row.usd_per_hour is not None and _same_part(row, device)]
+    part = [
+        row
+        for row in rows()
+        if row.accelerators and row.usd_per_hour is not None and parts.same_part(row.accelerator, device)
+    ]
     # A row that leaves the memory out may be of another size of the part: it counts only where there is one size.
     one_size = all(_same_memory(row, device) for row in part)
-    found = [row for row in part if _same_memory(row, device) and (one_size or _MEMORY.search(row.accelerator))]
+    found = [row for row in part if _same_memory(row, device) and (one_size or parts.memory_gb(row.accelerator))]
     if provider is None:
         found = [row for row in found if row.comparable()]
     else:
@@ -109,20 +111,8 @@ def _unit_price(row: HardwarePrice) -> float:
     return row.usd_per_unit_hour() or 0.0
 
 
-def _same_part(row: HardwarePrice, device: Accelerator) -> bool:
-    listed, detected = _PART.search(row.accelerator), _PART.search(device.name)
-    if listed is None or detected is None or listed.group().upper() != detected.group().upper():
-        return False
-    form, own_form = _FORM.search(row.accelerator), _FORM.search(device.name)
-    return not (form and own_form and form.group().upper() != own_form.group().upper())
-
-
 def _same_memory(row: HardwarePrice, device: Accelerator) -> bool:
-    memory = _MEMORY.search(row.accelerator)
-    if memory is None or device.memory_bytes is None:
-        return True
-    # Drivers report binary gigabytes less what they keep for themselves.
-    return abs(device.memory_bytes / 1e9 / float(memory.group(1)) - 1) < 0.2
+    return parts.same_memory(parts.memory_gb(row.accelerator), device)
 
 
 def _row(raw: dict[str, str]) -> HardwarePrice:

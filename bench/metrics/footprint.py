@@ -4,7 +4,7 @@ Counts follow the architectures' own definitions (Llama and its relatives, GPT-N
 parameter counts that the checkpoints' publishers state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.schema import FourBit, Int8, Precision, Workload
@@ -12,23 +12,69 @@ from bench.schema import FourBit, Int8, Precision, Workload
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "mixtral")
 PLAIN_BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0}
 
+ARCHITECTURE_KEYS = (
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "tie_word_embeddings",
+    "attention_bias",
+    "num_local_experts",
+    "num_experts_per_tok",
+    "sliding_window",
+    "use_sliding_window",
+    "n_layer",
+)
+"""The keys of a config.json that are read here, over all architectures: what a record keeps of it."""
+
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a decoder. `linear_parameters` are the matrices inside the layers: what a quantiser packs."""
+    """Sizes of a decoder. `linear_parameters` are the matrices inside the layers: what a quantiser packs.
+
+    `linear_*` count all experts of all layers, `expert_*` one expert of one layer. `table_parameters` is the input
+    embedding; a tied one is the output head too. `query_width` is heads × head size, `kv_width` the same of the keys.
+    `window` is the number of tokens that a layer looks back, None for all of them.
+    """
 
     linear_parameters: int
     linear_outputs: int
     other_parameters: int
+    table_parameters: int
+    tied: bool
     layers: int
+    query_width: int
     kv_width: int
     hidden: int
     intermediate: int
     vocab: int
+    experts: int = 1
+    top_k: int = 1
+    expert_parameters: int = 0
+    expert_outputs: int = 0
+    window: int | None = None
 
     @property
     def parameters(self) -> int:
         return self.linear_parameters + self.other_parameters
+
+    def with_experts(self, number: float) -> "Shape":
+        """The same model with so many experts a layer (a mean need not be whole): what some tokens touch of it."""
+        fewer = self.layers * (self.experts - number) if self.expert_parameters else 0.0
+        return replace(
+            self,
+            linear_parameters=round(self.linear_parameters - fewer * self.expert_parameters),
+            linear_outputs=round(self.linear_outputs - fewer * self.expert_outputs),
+        )
+
+    def without_table(self) -> "Shape":
+        """The same model less an input embedding that only a row a token is read of; a tied one is read as a whole."""
+        fewer = 0 if self.tied else self.table_parameters
+        return replace(self, other_parameters=self.other_parameters - fewer, table_parameters=0)
 
 
 @dataclass(frozen=True)
@@ -57,6 +103,11 @@ def shape(config: dict[str, Any]) -> Shape | None:
     except (KeyError, TypeError, ZeroDivisionError):
         pass
     return None
+
+
+def sizes(config: dict[str, Any]) -> dict[str, Any]:
+    """What a config says of `ARCHITECTURE_KEYS`: enough for `shape`, and small enough to stand in every record."""
+    return {key: config[key] for key in ARCHITECTURE_KEYS if config.get(key) is not None}
 
 
 def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
@@ -109,29 +160,44 @@ def _llama(config: dict[str, Any]) -> Shape:
     attention = hidden * head * (2 * heads + 2 * kv_heads)
     bias = head * (heads + 2 * kv_heads) if config.get("attention_bias") or config["model_type"] == "qwen2" else 0
     router = hidden * experts if experts > 1 else 0
-    tables = 1 if config.get("tie_word_embeddings", False) else 2
+    tied = bool(config.get("tie_word_embeddings", False))
+    tables = 1 if tied else 2
+    # Qwen2 states a window that only `use_sliding_window` turns on.
+    looks_back = config.get("use_sliding_window", config["model_type"] in ("mistral", "mixtral"))
     return Shape(
         linear_parameters=layers * (attention + experts * 3 * hidden * inner + router),
         linear_outputs=layers * (head * (heads + 2 * kv_heads) + hidden + experts * (2 * inner + hidden)),
         other_parameters=layers * (2 * hidden + bias) + hidden + tables * vocab * hidden,
+        table_parameters=vocab * hidden,
+        tied=tied,
         layers=layers,
+        query_width=heads * head,
         kv_width=kv_heads * head,
         hidden=hidden,
         intermediate=inner,
         vocab=vocab,
+        experts=experts,
+        top_k=config.get("num_experts_per_tok", 2) if experts > 1 else 1,  # 2 is Mixtral's own default
+        expert_parameters=3 * hidden * inner if experts > 1 else 0,
+        expert_outputs=2 * inner + hidden if experts > 1 else 0,
+        window=config.get("sliding_window") if looks_back else None,
     )
 
 
 def _gpt_neox(config: dict[str, Any]) -> Shape:
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     layers, vocab = config["num_hidden_layers"], config["vocab_size"]
-    tables = 1 if config.get("tie_word_embeddings", False) else 2
+    tied = bool(config.get("tie_word_embeddings", False))
+    tables = 1 if tied else 2
     biases = 3 * hidden + hidden + inner + hidden
     return Shape(
         linear_parameters=layers * (4 * hidden * hidden + 2 * hidden * inner),
         linear_outputs=layers * biases,
         other_parameters=layers * (4 * hidden + biases) + 2 * hidden + tables * vocab * hidden,
+        table_parameters=vocab * hidden,
+        tied=tied,
         layers=layers,
+        query_width=hidden,
         kv_width=hidden,
         hidden=hidden,
         intermediate=inner,
@@ -149,7 +215,10 @@ def _bloom(config: dict[str, Any]) -> Shape:
         linear_outputs=layers * biases,
         # Embedding with its own norm, a final norm; the output head is the embedding.
         other_parameters=layers * (4 * hidden + biases) + 4 * hidden + vocab * hidden,
+        table_parameters=vocab * hidden,
+        tied=True,
         layers=layers,
+        query_width=hidden,
         kv_width=hidden,
         hidden=hidden,
         intermediate=inner,

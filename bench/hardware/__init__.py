@@ -1,0 +1,1 @@
+"""What a device can do at most: measured ones kept per machine, else its datasheet. No engine here."""

@@ -1,0 +1,87 @@
+"""The ceiling that a cell is held against, and the sentence that says where it comes from."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench.hardware import datasheet, stored
+from bench.schema import Accelerator, Ceiling, Ceilings, Environment
+
+
+def find(
+    run_folder: Path | None,
+    environment: Environment,
+    accelerators_used: Sequence[Accelerator],
+    device: str,
+    warn: Callable[[str], None] = lambda _: None,
+) -> tuple[Ceiling | None, str]:
+    """The ceilings of everything that was used, added up, or None with the reason.
+
+    First that applies: those in the run folder, those that the user keeps of this kind of machine, the datasheet. No
+    source is mixed with another. `device` is where the engine ran ("cpu", "cuda:0"), `accelerators_used` are as it
+    names them; where it names none, the machine's own by the device's number.
+    """
+    used = tuple(accelerators_used) or _by_number(environment, device)
+    if not used and device.partition(":")[0] != "cpu":
+        return None, f"no ceiling is known for {device}: run `bench hardware`"
+    hardware = environment.hardware()
+    in_run = () if run_folder is None else stored.of_run(run_folder, warn)
+    for ceilings in (*(one for one in in_run if one.hardware == hardware), stored.load(hardware, warn)):
+        chosen = None if ceilings is None else _measured(ceilings, used)
+        if ceilings is not None and chosen is not None:
+            return together(chosen), _said(ceilings)
+    if not used:
+        return None, "the ceilings of this CPU are not known: run `bench hardware`"
+    sheets = [datasheet.find(one) for one in used]
+    known = [(one, sheet) for one, sheet in zip(used, sheets, strict=True) if sheet and sheet.read_bytes_per_s]
+    if len(known) < len(used):
+        unknown = ", ".join(dict.fromkeys(one.name for one, sheet in zip(used, sheets, strict=True) if sheet is None))
+        return None, f"no datasheet is known for {unknown or used[0].name}: run `bench hardware`"
+    said = "; ".join(dict.fromkeys(f"{sheet.part} ({sheet.source})" for _, sheet in known))
+    return together(
+        [sheet.ceiling(one) for one, sheet in known]
+    ), f"datasheet of {said}; measured: run `bench hardware`"
+
+
+def together(ceilings: Sequence[Ceiling]) -> Ceiling:
+    """Several devices as one: their rates added. A rate that one of them lacks is not known of all."""
+    if len(ceilings) == 1:
+        return ceilings[0]
+    reads = [one.read_bytes_per_s for one in ceilings]
+    copies = [one.copy_bytes_per_s for one in ceilings]
+    kinds = [kind for kind in ceilings[0].gemm_flops_per_s if all(kind in one.gemm_flops_per_s for one in ceilings)]
+    return Ceiling(
+        device=" + ".join(one.device for one in ceilings),
+        read_bytes_per_s=_sum(reads),
+        copy_bytes_per_s=_sum(copies),
+        gemm_flops_per_s={kind: sum(one.gemm_flops_per_s[kind] for one in ceilings) for kind in kinds},
+    )
+
+
+def _sum(rates: Sequence[float | None]) -> float | None:
+    known = [rate for rate in rates if rate is not None]
+    return sum(known) if len(known) == len(rates) else None
+
+
+def _by_number(environment: Environment, device: str) -> tuple[Accelerator, ...]:
+    kind, _, number = device.partition(":")
+    index = int(number) if number.isdigit() else 0
+    return environment.accelerators[index : index + 1] if kind == "cuda" else ()
+
+
+def _measured(ceilings: Ceilings, used: Sequence[Accelerator]) -> list[Ceiling] | None:
+    """A measured ceiling for each device used (the CPU if there is none), None when one is missing."""
+    found = []
+    for index, name in enumerate([one.name for one in used] or ["cpu"]):
+        alike = [one for one in ceilings.devices if one.device == name and one.read_bytes_per_s]
+        if not alike:
+            return None
+        # The second of a name is held against the second that was measured, if two were.
+        before = sum(one.name == name for one in used[:index])
+        found.append(alike[min(before, len(alike) - 1)])
+    return found
+
+
+def _said(ceilings: Ceilings) -> str:
+    doubt = ceilings.reasons.get("busy")
+    busy = f", and perhaps too low: {doubt}" if doubt else ""
+    return f"measured by `bench hardware` on {ceilings.measured_at[:10]}{busy}"
