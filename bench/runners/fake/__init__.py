@@ -1,28 +1,27 @@
-"""A runner that follows a formula: programmed delays, memory and failures.
+"""A runner that follows a formula: programmed delays, memory, energy and failures.
 
-It ships with the package because the instrument tests itself on it: what comes out of a run is known beforehand. It
-never stands in for a real engine in a result.
+It ships with the package because the instrument tests itself on it (`bench selftest`): what comes out of a run is known
+beforehand. It never stands in for a real engine in a result.
 """
 
-import os
-import signal
-import sys
 import time
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import UnsupportedError
 from bench.runners import OnStep
+from bench.runners.fake.clocks import WrongClock
+from bench.runners.fake.noise import Noise, of_process
+from bench.runners.fake.trouble import CLOCKS, Trouble, fail, misreported
 from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision
 
 SPIN_S = 0.002
 """`sleep` wakes up to a millisecond late; the last stretch is spun so that the programmed time is met."""
 
-Trouble = Literal[
-    "none", "crash", "exit", "oom", "killed", "hang", "deaf", "unsupported", "short", "garbage", "flood", "fork"
-]
+READINGS_BEFORE_GONE = 2
+"""The counter that goes away still answers when it is opened and when the timed window begins."""
 
 
 class Options(BaseModel):
@@ -31,11 +30,18 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     load_s: float = Field(0.0, ge=0, description="time to load")
+    first_s: float = Field(0.0, ge=0, description="more time to the first token of the very first generation")
     prefill_s: float = Field(0.01, ge=0, description="time to the first token, whatever the prompt")
     prefill_s_per_token: float = Field(0.0, ge=0, description="plus this for each prompt token of the batch")
     step_s: float = Field(0.002, ge=0, description="time of one decode step")
+    burn: int = Field(0, ge=0, description="turns of an empty loop in each step; a step lasts until they are done")
     memory_bytes: int = Field(0, ge=0, description="really allocated and touched while loading")
-    trouble: Trouble = Field("none", description="what goes wrong, during the first generation")
+    growth_bytes: int = Field(0, ge=0, description="really allocated, touched and kept in each generation")
+    power_w: float = Field(0.0, ge=0, description="counted as its own energy while it generates; 0 counts none")
+    prefix_cache: bool = Field(False, description="prompts that it has seen before get their first token at once")
+    noise: Noise | None = Field(None, description="what makes rounds and processes differ; none: nothing does")
+    trouble: Trouble = Field("none", description="what goes wrong")
+    flood_bytes: int = Field(4 << 20, ge=0, description="what `flood` and `gigabyte` write to each stream")
 
 
 class FakeRunner:
@@ -49,7 +55,15 @@ class FakeRunner:
         assert isinstance(options, Options)
         self._options = options
         self._precision = precision
-        self._ballast = bytearray()
+        self._ballast: list[bytearray] = []
+        self._noise = of_process(options.noise or Noise())
+        self._seen: set[tuple[int, ...]] = set()
+        self._generations = 0
+        self._generated_s = 0.0
+        self._readings = 0
+        self._clock: WrongClock | None = None
+        if options.power_w:
+            self.energy_j = self._energy_j  # there is a counter only where there is something to count
 
     @classmethod
     def room_bytes(cls, options: BaseModel, environment: Environment) -> int | None:
@@ -60,39 +74,87 @@ class FakeRunner:
         return dict.fromkeys(PRECISIONS)
 
     def load(self) -> ModelFacts:
-        if self._options.trouble == "unsupported":
+        options = self._options
+        due = time.perf_counter() + options.load_s
+        if options.trouble == "unsupported":
             raise UnsupportedError("the fake was told not to work here", "set trouble: none")
-        time.sleep(self._options.load_s)
-        self._ballast = bytearray(b"\1") * self._options.memory_bytes
+        fault = CLOCKS.get(options.trouble)
+        if fault is not None:
+            self._clock = WrongClock(fault)
+            self._clock.install()
+        self._ballast.append(bytearray(b"\1") * options.memory_bytes)
+        _wait_until(due)
         return ModelFacts(
             parameters=1000,
-            weights_bytes=max(self._options.memory_bytes, 2000),
+            weights_bytes=max(options.memory_bytes, 2000),
             kv_bytes_per_token=16,
             vocab_size=1000,
-            random_weights=True,
+            # Constant output is no wonder of random weights, and nobody would be suspicious of it.
+            random_weights=options.trouble != "same",
             dtype=self._precision.name,
             device="fake",
-            placement={"fake": max(self._options.memory_bytes, 2000)},
+            placement={"fake": max(options.memory_bytes, 2000)},
             notes=("programmed delays, no model",),
         )
 
     def generate(
         self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: OnStep
     ) -> Sequence[Sequence[int]]:
+        due = time.perf_counter()
         rows = len(prompts)
         options = self._options
-        due = time.perf_counter()
-        due += options.prefill_s + options.prefill_s_per_token * rows * len(prompts[0])
-        _make_trouble(options.trouble)
-        for _ in range(output_tokens):
+        durations = self._noise.durations(self._prefill_s(prompts), options.step_s, output_tokens, due)
+        self._begin()
+        report = misreported(options.trouble, on_step, output_tokens)
+        if options.trouble == "empty_step":
+            on_step(0)
+        for index, duration in enumerate(durations):
+            due += duration
+            self._generated_s += duration
+            for _ in range(options.burn):
+                pass
             _wait_until(due)
-            on_step(rows)
-            due += options.step_s
-        kept = output_tokens - 1 if options.trouble == "short" else output_tokens
-        return [[(row[0] + index) % 1000 for index in range(kept)] for row in prompts]
+            if self._clock is not None and index == output_tokens // 2:
+                self._clock.half_way()
+            report(rows)
+        return self._tokens(prompts, output_tokens)
 
     def out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, MemoryError)
+
+    def _prefill_s(self, prompts: Sequence[Sequence[int]]) -> float:
+        options = self._options
+        if options.prefix_cache:
+            drawn = {tuple(row) for row in prompts}
+            known = drawn <= self._seen
+            self._seen |= drawn
+            if known:
+                return 0.0
+        extra = 0.0 if self._generations else options.first_s
+        return extra + options.prefill_s + options.prefill_s_per_token * len(prompts) * len(prompts[0])
+
+    def _begin(self) -> None:
+        """What a generation does once, inside the time to its first token."""
+        self._generations += 1
+        if self._clock is not None:
+            self._clock.generation()
+        if self._generations == 1:
+            fail(self._options.trouble, self._options.flood_bytes)
+        if self._options.growth_bytes:
+            self._ballast.append(bytearray(b"\1") * self._options.growth_bytes)
+
+    def _tokens(self, prompts: Sequence[Sequence[int]], output_tokens: int) -> list[list[int]]:
+        if self._options.trouble == "same":
+            return [list(range(output_tokens)) for _ in prompts]
+        kept = output_tokens - 1 if self._options.trouble == "short" else output_tokens
+        return [[(row[0] + index) % 1000 for index in range(kept)] for row in prompts]
+
+    def _energy_j(self) -> Mapping[str, float]:
+        """Joules so far: programmed watts times programmed seconds."""
+        self._readings += 1
+        if self._options.trouble == "sensor_gone" and self._readings > READINGS_BEFORE_GONE:
+            raise OSError("the fake's counter went away as it was told to")
+        return {"cpu_energy_j": self._options.power_w * self._generated_s}
 
 
 def _wait_until(due: float) -> None:
@@ -101,30 +163,6 @@ def _wait_until(due: float) -> None:
         time.sleep(left - SPIN_S)
     while time.perf_counter() < due:
         pass
-
-
-def _make_trouble(trouble: Trouble) -> None:
-    if trouble == "crash":
-        raise RuntimeError("the fake crashed as it was told to")
-    if trouble == "exit":
-        os._exit(7)
-    if trouble == "oom":
-        raise MemoryError("the fake ran out of memory as it was told to")
-    if trouble == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if trouble == "deaf":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if trouble in ("hang", "deaf"):
-        time.sleep(3600)
-    if trouble == "garbage":
-        os.write(1, b'{"measurement": null}\n\x00\xff not json\n')
-    if trouble == "flood":
-        for _ in range(4096):
-            os.write(2, b"x" * 1023 + b"\n")
-    if trouble == "fork" and os.fork() == 0:
-        # An orphan that outlives the worker and keeps its pipes open must not keep the run waiting.
-        time.sleep(3600)
-        sys.exit(0)
 
 
 Runner = FakeRunner
