@@ -2,16 +2,24 @@
 
 Nothing measured is lost: a line is written with one `write`, then synced. A torn line (power cut, `kill -9`) stays in
 the file, is skipped with a warning when read, and is closed with a newline before the next append. Room for the next
-record is reserved before a cell is measured, so that a full disk is noticed before the work and not after it.
+record is reserved before a cell is measured, so that a full disk is noticed before the work and not after it. Reading
+streams: it takes the memory of one record, and eight bytes for each id.
 """
 
 import errno
 import fcntl
 import json
 import os
+import re
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO, NamedTuple
 
 from pydantic import ValidationError
 
@@ -20,6 +28,15 @@ from bench.schema import SCHEMA_VERSION, Record
 
 JOURNAL = "records.jsonl"
 RESERVE_BYTES = 4 * 1024 * 1024
+SPARE_BYTES = 64 * 1024
+"""A disk with less than this is full: a log, a plan and a table no longer fit."""
+
+LONGEST_LINE_BYTES = 64 * 1024 * 1024
+"""No record is longer: a child may not send a message of this size."""
+
+WARNINGS_OF_A_KIND = 20
+START = re.compile(rb'\{"schema_version":')
+"""How a record begins. Inside a text of a record the quotes would be escaped."""
 
 
 def no_room(folder: Path, error: OSError) -> InputError:
@@ -54,7 +71,12 @@ class Journal:
             raise InputError(
                 f"{self.path}: no locks on this file system ({error.strerror}); use another --out"
             ) from None
-        self._close_torn_line()
+        try:
+            self._close_torn_line()
+        except BaseException:
+            os.close(self._fd)
+            raise
+        self._keep_the_name()
         return self
 
     def __exit__(
@@ -71,20 +93,44 @@ class Journal:
             except OSError as error:
                 raise no_room(self.folder, error) from None
 
-    def reserve(self) -> None:
-        """Keep room for one record on the disk. Raises InputError when there is none."""
+    def _keep_the_name(self) -> None:
+        """A new file's name is on the disk only when its folder has been synced."""
+        for place in (self.folder, self.folder.parent):
+            with suppress(OSError):  # not every file system syncs folders; the records themselves are synced
+                fd = os.open(place, os.O_RDONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+    def reserve(self, record_bytes: int = 0) -> None:
+        """Keep room for one record, of about so many bytes, on the disk. Raises InputError when there is none."""
         try:
-            fd = os.open(self._reserve, os.O_WRONLY | os.O_CREAT, 0o644)
-            try:
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(fd, 0, RESERVE_BYTES)
-                else:
-                    os.write(fd, bytes(RESERVE_BYTES))
-            finally:
-                os.close(fd)
+            self._claim(max(RESERVE_BYTES, record_bytes))
         except OSError as error:
             self._reserve.unlink(missing_ok=True)
             raise no_room(self.folder, error) from None
+
+    def is_full(self) -> bool:
+        """Whether nothing but what is reserved is left on the disk."""
+        probe = self.folder / ".probe"
+        try:
+            self._claim(SPARE_BYTES, probe)
+        except OSError as error:
+            return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        finally:
+            probe.unlink(missing_ok=True)
+        return False
+
+    def _claim(self, count: int, path: Path | None = None) -> None:
+        fd = os.open(path or self._reserve, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(fd, 0, count)
+            else:
+                os.write(fd, bytes(count))
+        finally:
+            os.close(fd)
 
     def append(self, record: Record) -> None:
         """Write one record and sync it to the disk; on a full disk, in the room that `reserve` kept."""
@@ -113,38 +159,135 @@ class Journal:
 def read(path: Path, warn: Callable[[str], None]) -> Iterator[Record]:
     """Every record of a journal (a file, or a run folder that holds one), oldest first.
 
-    Lines that are torn, foreign, doubled or of a newer schema are skipped, each with one call of `warn`.
-    Raises InputError when there is no such file.
+    Lines that are torn, foreign, doubled or of a newer schema are skipped, each with one call of `warn`, and after
+    twenty of a kind with one for all the others. Raises InputError when there is no such file.
     """
     file = path / JOURNAL if path.is_dir() else path
-    seen: set[str] = set()
     try:
         handle = file.open("rb")
     except OSError:
         raise InputError(f"{path}: no {JOURNAL} here; give a folder that `bench run` wrote") from None
+    seen = _Seen()
+    told: Counter[str] = Counter()
     with handle:
-        for number, line in enumerate(handle, 1):
-            where = f"{file}:{number}"
-            if not line.strip():
-                continue
-            try:
-                raw = json.loads(line)
-            except (ValueError, RecursionError):
-                warn(f"{where}: torn or broken line skipped; running the same command again measures it anew")
-                continue
-            version = raw.get("schema_version") if isinstance(raw, dict) else None
-            if isinstance(version, int) and version > SCHEMA_VERSION:
-                warn(f"{where}: record of schema {version} skipped; this version reads up to {SCHEMA_VERSION}: upgrade")
-                continue
-            try:
-                record = Record.model_validate(raw)
-            except ValidationError as error:
-                first = error.errors()[0]
-                key = ".".join(str(part) for part in first["loc"]) or "the line"
-                warn(f"{where}: not a record of ours ({key}: {first['msg']}); skipped")
-                continue
-            if record.record_id in seen:
-                warn(f"{where}: record {record.record_id} stands here twice; the second is skipped")
-                continue
-            seen.add(record.record_id)
-            yield record
+        for number, line in _lines(handle, file):
+            for found in _parsed(line):
+                if isinstance(found, Record):
+                    if seen.add(found.record_id):
+                        yield found
+                        continue
+                    skipped = _Skipped("doubled", f"record {found.record_id} stands here twice; the second is skipped")
+                else:
+                    skipped = found
+                told[skipped.kind] += 1
+                if told[skipped.kind] <= WARNINGS_OF_A_KIND:
+                    warn(f"{file}:{number}: {skipped.why}")
+    for kind, count in told.items():
+        if count > WARNINGS_OF_A_KIND:
+            warn(f"{file}: {count - WARNINGS_OF_A_KIND} more lines skipped that are {kind}")
+
+
+class _Skipped(NamedTuple):
+    """Why a line is no record."""
+
+    kind: str
+    why: str
+
+
+class _Seen:
+    """Ids that were read, as eight bytes each: a set of texts would grow with the journal by twenty times as much.
+
+    Two ids of n have the same eight bytes with odds of n² / 2⁶⁵: of a million records, one in 37 million. The later one
+    would be skipped as doubled, and the warning would name it; the ids themselves hold fewer random bits.
+    """
+
+    def __init__(self) -> None:
+        self._slots = array("Q", bytes(8 * 1024))
+        self._count = 0
+
+    def add(self, name: str) -> bool:
+        """Whether it is new."""
+        key = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") or 1  # 0 is an empty slot
+        slot = self._slot(key)
+        if self._slots[slot]:
+            return False
+        self._slots[slot] = key
+        self._count += 1
+        if self._count * 2 > len(self._slots):
+            old, self._slots = self._slots, array("Q", bytes(16 * len(self._slots)))
+            for known in filter(None, old):
+                self._slots[self._slot(known)] = known
+        return True
+
+    def _slot(self, key: int) -> int:
+        """Where a key stands, or would stand."""
+        last = len(self._slots) - 1
+        slot = key & last
+        while self._slots[slot] not in (0, key):
+            slot = (slot + 1) & last
+        return slot
+
+
+def _lines(handle: BinaryIO, file: Path) -> Iterator[tuple[int, bytes | None]]:
+    """Numbered lines that hold something; None for one that is too long, which is never held as a whole."""
+    number = 0
+    try:
+        while line := handle.readline(LONGEST_LINE_BYTES):
+            number += 1
+            whole = len(line) < LONGEST_LINE_BYTES or line.endswith(b"\n")
+            if whole and not line.isspace():
+                yield number, line
+            elif not whole:
+                while line and not line.endswith(b"\n"):
+                    line = handle.readline(1 << 20)
+                yield number, None
+    except OSError as error:
+        raise InputError(f"{file}:{number + 1}: cannot be read ({error.strerror}); copy what can be read") from None
+
+
+def _parsed(line: bytes | None) -> list[Record | _Skipped]:
+    """What stands in a line: as a rule one record, or why there is none."""
+    if line is None:
+        limit = LONGEST_LINE_BYTES // 2**20
+        return [_Skipped("too long", f"line of more than {limit} MiB skipped; no record is that long")]
+    whole = _record(line)
+    starts = [match.start() for match in START.finditer(line)]
+    if isinstance(whole, Record) or whole.kind != TORN.kind or starts in ([], [0]):
+        return [whole]
+    # Files that were put together after a power cut: a whole record may follow a torn one in the same line.
+    pieces = [_record(line[start:end]) for start, end in pairwise([0, *filter(None, starts), len(line)])]
+    skipped = [piece for piece in pieces if not isinstance(piece, Record)]
+    return [*skipped[:1], *(piece for piece in pieces if isinstance(piece, Record))]
+
+
+TORN = _Skipped("torn or broken", "torn or broken line skipped; running the same command again measures it anew")
+
+
+def _record(text: bytes) -> Record | _Skipped:
+    try:
+        # Zeros are what a power cut leaves where data were on their way; the mark is what some editors put in front.
+        record = Record.model_validate_json(text.removeprefix(b"\xef\xbb\xbf").strip(b"\0 \t\r\n"))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if first["type"] == "json_invalid":
+            return TORN
+        key = ".".join(str(part) for part in first["loc"]) or "the line"
+        return _newer(text) or _Skipped("no records of ours", f"not a record of ours ({key}: {first['msg']}); skipped")
+    return _newer_than_ours(record.schema_version) or record
+
+
+def _newer(text: bytes) -> _Skipped | None:
+    """Said of a record whose shape is no longer ours."""
+    try:
+        raw = json.loads(text.strip(b"\0"))
+    except (ValueError, RecursionError):
+        return None
+    version = raw.get("schema_version") if isinstance(raw, dict) else None
+    return _newer_than_ours(version) if isinstance(version, int) else None
+
+
+def _newer_than_ours(version: int) -> _Skipped | None:
+    if version <= SCHEMA_VERSION:
+        return None
+    why = f"record of schema {version} skipped; this version reads up to {SCHEMA_VERSION}: upgrade"
+    return _Skipped("of a newer schema", why)

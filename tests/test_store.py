@@ -20,7 +20,7 @@ from tests.samples import H100, cell, environment, failed_record, record
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = Path(__file__).resolve().parent / "data" / "records-v1.jsonl"
-MAPS = ("options", "packages", "placement", "reasons")
+MAPS = ("options", "packages", "placement", "reasons", "files", "config", "sources", "files", "config", "sources")
 """Fields whose keys are data: an unknown key in them is a value."""
 
 
@@ -381,8 +381,10 @@ def test_records_of_schema_1_load_forever() -> None:
     assert ok.figures.prefill_tokens_per_s.value == pytest.approx(400.0)
     assert ok.figures.decode_tokens_per_s is not None
     assert ok.figures.decode_tokens_per_s.value == pytest.approx(40.0)
-    assert ok.dollars.split.input_usd_per_mtok == pytest.approx(2.5)
-    assert ok.dollars.split.output_usd_per_mtok == pytest.approx(500 / 22)
+    assert ok.dollars.input_usd_per_mtok is not None
+    assert ok.dollars.output_usd_per_mtok is not None
+    assert ok.dollars.input_usd_per_mtok.value == pytest.approx(2.5)
+    assert ok.dollars.output_usd_per_mtok.value == pytest.approx(500 / 22)
     assert unsupported.failure is not None
     assert unsupported.failure.remedy == "pip install bitsandbytes"
     assert oom.failure is not None

@@ -9,18 +9,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import ValidationError
 
+from bench.errors import InputError
+from bench.execute.interrupts import interrupts as interrupts  # whoever calls `run` lets them through afterwards
+from bench.execute.logs import Log
+from bench.execute.strays import Strays
 from bench.execute.worker import Message
 from bench.schema import Failure, Job, Measurement, Status
+from bench.store import LONGEST_LINE_BYTES
 
-LOG_TAIL_LINES = 20
-LOG_TAIL_BYTES = 16 * 1024
-LONGEST_MESSAGE_BYTES = 256 * 1024 * 1024
+LONGEST_MESSAGE_BYTES = LONGEST_LINE_BYTES - 2**20
+"""A record is a message with little around it, and has to be readable."""
+
+EXIT_S = 0.5
 GRACE_S = 3.0
-LONGEST_POLL_MS = 2**31 - 1
+LOG_CHECK_S = 10.0
+"""How often the parent wakes to look at the length of the log (one `fstat`)."""
 
 Progress = Callable[[str, float | None], None]
 
@@ -33,124 +40,152 @@ class Outcome:
     measurement: Measurement | None
     error: Failure | None
     elapsed_s: float
+    notes: tuple[str, ...] = ()
+    """What to tell the person besides, a line each."""
 
 
-class Interrupts:
-    """Ctrl-C, kept waiting while a measurement is on its way to the disk.
+@dataclass(frozen=True)
+class Heard:
+    """What the parent heard of a child: a result, or why it stopped listening."""
 
-    By a handler and not by a signal mask: a mask is one thread's, and the signal would reach another one.
-    """
-
-    def __init__(self) -> None:
-        self._usual: Any = None
-        self._waiting = False
-
-    def hold(self) -> None:
-        """From now on only remember it."""
-        if self._usual is None:
-            self._usual = signal.signal(signal.SIGINT, self._remember) or signal.SIG_DFL
-
-    def let_through(self) -> None:
-        """Raises KeyboardInterrupt if one has come in the meantime."""
-        if self._usual is None:
-            return
-        usual, self._usual = self._usual, None
-        waiting, self._waiting = self._waiting, False
-        signal.signal(signal.SIGINT, usual)
-        if waiting and usual is not signal.SIG_IGN:
-            raise KeyboardInterrupt
-
-    def _remember(self, *_: object) -> None:
-        self._waiting = True
-
-
-interrupts = Interrupts()
+    result: Message | None = None
+    timed_out: bool = False
+    fault: str | None = None
 
 
 def run(job: Job, log: Path, timeout_s: float, progress: Progress) -> Outcome:
     """Measure a job in a new process. Calls `progress` between the child's passes, while it waits for "go".
 
-    Blocks in `poll` until the child speaks, ends, or its time is up. Raises KeyboardInterrupt after ending the child.
+    Blocks in `poll` until the child speaks, ends, or its time is up. Raises KeyboardInterrupt after ending the child,
+    InputError when no process can be started.
     """
     start = time.monotonic()
+    kept = Log(log)
+    try:
+        with Strays() as strays:
+            heard, code = _listened(job, kept, start + timeout_s, progress)
+            elapsed_s = time.monotonic() - start
+        return _outcome(heard, code, kept, timeout_s, elapsed_s, strays.left)
+    except BaseException:
+        interrupts.forget()
+        raise
+    finally:
+        kept.close()
+
+
+def _listened(job: Job, log: Log, deadline: float, progress: Progress) -> tuple[Heard, int]:
+    """What the child said and its exit code, after its end."""
     read_end, write_end = os.pipe()
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.execute.worker", str(write_end)],
-            stdin=subprocess.PIPE,
-            stdout=stream,
-            stderr=stream,
-            pass_fds=(write_end,),
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child's whole group
-            env={**os.environ, "PYTHONFAULTHANDLER": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"},
-        )
-    os.close(write_end)
+    try:
+        process = _started(write_end, log)
+    except OSError as error:
+        os.close(read_end)
+        raise InputError(
+            f"cannot start a process ({error.strerror}); raise the limit on processes or memory, and run the same "
+            "command to go on"
+        ) from None
+    finally:
+        os.close(write_end)
     try:
         _tell(process, job.model_dump_json(exclude_defaults=True))
-        last, timed_out = _listen(process, read_end, start + timeout_s, progress)
-        if last is not None and last.status == "ok":
+        # From here on a child that does not listen must not keep us waiting.
+        os.set_blocking(process.stdin.fileno(), False)  # type: ignore[union-attr]
+        heard = _listen(process, read_end, deadline, progress, log)
+    except BaseException:
+        interrupts.hold()  # a second Ctrl-C must not leave a process behind
+        _end(process)
+        raise
+    else:
+        if heard.result is not None and heard.result.status == "ok":
             interrupts.hold()
+        return heard, _end(process)
     finally:
-        code = _end(process)
         os.close(read_end)
-    elapsed_s = time.monotonic() - start
-    return _outcome(last, timed_out, code, log, timeout_s, elapsed_s)
+
+
+def _started(write_end: int, log: Log) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.execute.worker", str(write_end)],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=log.fd,
+        stderr=log.fd,
+        pass_fds=(write_end,),
+        start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child's whole group
+        env={**os.environ, "PYTHONFAULTHANDLER": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"},
+    )
 
 
 def _tell(process: subprocess.Popen[bytes], line: str) -> None:
     assert process.stdin is not None
     try:
-        process.stdin.write(line.encode() + b"\n")
-        process.stdin.flush()
+        left = memoryview(line.encode() + b"\n")
+        while left and (taken := process.stdin.write(left)):
+            left = left[taken:]
     except BrokenPipeError:
         pass  # it is already gone; its exit code and log say why
 
 
-def _listen(
-    process: subprocess.Popen[bytes], pipe: int, deadline: float, progress: Progress
-) -> tuple[Message | None, bool]:
-    """Messages until the result, the child's end, or the deadline. Returns the result and whether time ran out."""
+def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, progress: Progress, log: Log) -> Heard:
+    """Messages until the result, the child's end, or the deadline."""
     poller = select.poll()
     poller.register(pipe, select.POLLIN)
     # End of the pipe is not the end of the child: a grandchild may hold it open, so the process itself is watched too.
     ended = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
     if ended is not None:
         poller.register(ended, select.POLLIN)
-    buffer = b""
+    pieces = bytearray()
     try:
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
-                return None, True
-            ready = {fd for fd, _ in poller.poll(min(left * 1000, LONGEST_POLL_MS))}
+                return Heard(timed_out=True)
+            ready = {fd for fd, _ in poller.poll(min(left, LOG_CHECK_S) * 1000)}
+            log.bound()
             if pipe in ready:
                 piece = os.read(pipe, 1 << 20)
                 if not piece:
-                    return None, False
-                buffer += piece
-                if len(buffer) > LONGEST_MESSAGE_BYTES:
-                    return None, False
-                *lines, buffer = buffer.split(b"\n")
+                    return Heard(fault="closed its pipe without a result" if _runs(process) else None)
+                pieces += piece
+                if len(pieces) > LONGEST_MESSAGE_BYTES:
+                    return Heard(fault=f"sent a message of more than {LONGEST_MESSAGE_BYTES // 2**20} MiB")
+                if b"\n" not in piece:
+                    continue
+                *lines, rest = pieces.split(b"\n")
+                pieces = rest
                 for line in lines:
                     message = _parsed(line)
                     if message is None:
                         continue
                     if message.phase is None:
-                        return message, False
+                        return Heard(message)
                     progress(message.phase, message.estimate_s)
                     _tell(process, "go")
             elif ended is not None and ended in ready:
-                return None, False
+                return Heard()
     finally:
         if ended is not None:
             os.close(ended)
 
 
-def _parsed(line: bytes) -> Message | None:
+def _runs(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the child goes on, a moment after its pipe was closed."""
     try:
-        return Message.model_validate_json(line)
+        process.wait(timeout=EXIT_S)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _parsed(line: bytes | bytearray) -> Message | None:
+    """A message; None for anything else that came through the pipe."""
+    try:
+        message = Message.model_validate_json(line)
     except ValidationError:
         return None
+    if message.phase is None and message.status not in get_args(Status):
+        return None
+    return message
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
@@ -162,7 +197,7 @@ def _end(process: subprocess.Popen[bytes]) -> int:
             pass
     try:
         # A child that has sent its result exits at once by itself.
-        code = process.wait(timeout=0.5)
+        code = process.wait(timeout=EXIT_S)
     except subprocess.TimeoutExpired:
         _signal_group(process.pid, signal.SIGTERM)
         try:
@@ -181,26 +216,34 @@ def _signal_group(leader: int, number: signal.Signals) -> None:
         pass
 
 
-def _outcome(
-    last: Message | None, timed_out: bool, code: int, log: Path, timeout_s: float, elapsed_s: float
-) -> Outcome:
-    if last is not None and last.status == "ok" and last.measurement is not None:
-        return Outcome("ok", last.measurement, None, elapsed_s)
-    tail = log_tail(log)
-    if last is not None and last.error is not None and last.status in get_args(Status):
-        error = last.error.model_copy(update={"log_tail": tail, "exit_code": code})
-        return Outcome(last.status, None, error, elapsed_s)  # type: ignore[arg-type]
-    if timed_out:
-        reason = f"no result after {timeout_s:g} s"
-        remedy = "raise timeout_s in the config, or make the cell smaller"
-        return Outcome("timeout", None, Failure(reason=reason, remedy=remedy, exit_code=code, log_tail=tail), elapsed_s)
+def _outcome(heard: Heard, code: int, log: Log, timeout_s: float, elapsed_s: float, left: list[int]) -> Outcome:
+    result = heard.result
+    tail = log.last_lines()
+    cut = log.shorten()
+    notes: tuple[str, ...] = () if cut is None else (cut,)
+    if left:
+        notes += (f"processes {', '.join(map(str, left))} that the child started cannot be ended; they may disturb",)
+    if result is not None and result.status == "ok" and result.measurement is not None:
+        return Outcome("ok", result.measurement, None, elapsed_s, notes)
+    if result is not None and result.error is not None:
+        error = result.error.model_copy(update={"log_tail": tail, "exit_code": code})
+        return Outcome(result.status, None, error, elapsed_s, notes)  # type: ignore[arg-type]
+    status, reason, remedy = _end_without_result(heard, code, log.path, timeout_s)
+    error = Failure(reason=reason, remedy=remedy, exit_code=code, log_tail=tail)
+    return Outcome(status, None, error, elapsed_s, notes)
+
+
+def _end_without_result(heard: Heard, code: int, log: Path, timeout_s: float) -> tuple[Status, str, str]:
+    """Status, reason and remedy."""
+    if heard.timed_out:
+        return "timeout", f"no result after {timeout_s:g} s", "raise timeout_s in the config, or make the cell smaller"
+    if heard.fault is not None:
+        return "crashed", heard.fault, f"see {log}"
     if code == -signal.SIGKILL:
         reason = "killed by the system (signal 9), most likely because memory ran out"
-        remedy = "smaller batch, shorter input, fewer bits a weight, or a machine with more memory"
-        return Outcome("oom", None, Failure(reason=reason, remedy=remedy, exit_code=code, log_tail=tail), elapsed_s)
+        return "oom", reason, "smaller batch, shorter input, fewer bits a weight, or a machine with more memory"
     what = f"died of {_signal_name(-code)}" if code < 0 else f"ended with exit code {code} and no result"
-    remedy = f"see {log}"
-    return Outcome("crashed", None, Failure(reason=what, remedy=remedy, exit_code=code, log_tail=tail), elapsed_s)
+    return "crashed", what, f"see {log}"
 
 
 def _signal_name(number: int) -> str:
@@ -208,15 +251,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def log_tail(log: Path) -> tuple[str, ...]:
-    """The last lines of a log, without reading the whole of it."""
-    try:
-        with log.open("rb") as handle:
-            size = handle.seek(0, os.SEEK_END)
-            handle.seek(max(0, size - LOG_TAIL_BYTES))
-            text = handle.read().decode(errors="replace")
-    except OSError:
-        return ()
-    return tuple(line[:500] for line in text.splitlines()[-LOG_TAIL_LINES:])

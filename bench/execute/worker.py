@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from bench import runners
 from bench.errors import BrokenContractError, DoesNotFitError, InputError, UnsupportedError
@@ -30,7 +30,7 @@ class Message(BaseModel):
     """One line from the child: an announcement of the next pass, or how the job ended."""
 
     phase: str | None = None
-    estimate_s: float | None = None
+    estimate_s: float | None = Field(None, allow_inf_nan=False)
     status: str | None = None
     error: Failure | None = None
     measurement: Measurement | None = None
