@@ -12,6 +12,14 @@ class InputError(Exception):
         self.lines = lines
 
 
+class DoubtError(Exception):
+    """Strict mode: a result that is not to be believed as it stands. Each line names the row and its verdict."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
 class UnsupportedError(Exception):
     """This combination cannot run here. Stored as a record of status `unsupported`, not a crash."""
 

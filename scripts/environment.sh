@@ -31,8 +31,19 @@ install_torch() {
   "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" "torch==$version"
 }
 
+# The name of the extra that counts joules, where this machine has a counter for it to read.
+energy_extra() {
+  local counter
+  for counter in /proc/driver/nvidia/version /dev/kfd /sys/class/powercap/intel-rapl; do
+    if [ -e "$counter" ]; then
+      echo energy
+      return
+    fi
+  done
+}
+
 install_all() {
-  local extra="$1" python
+  local extra="$1" extras python
   if [ ! -x "$venv/bin/pip" ]; then
     python="$(find_python)" || return 2
     echo "making .venv with $("$python" --version) (once)" >&2
@@ -44,7 +55,8 @@ install_all() {
   fi
   echo "installing pinned packages (once; some minutes)" >&2
   install_torch || return 2
-  "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" --editable "$root${extra:+[$extra]}"
+  extras="$(printf '%s\n' $extra $(energy_extra) | paste -sd, -)"
+  "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" --editable "$root${extras:+[$extras]}"
 }
 
 prepare_environment() {

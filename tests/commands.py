@@ -16,6 +16,7 @@ runners: {runners}
 workloads: {workloads}
 protocol: {{rounds: 2, warmup_rounds: 1, memory_pass: false}}
 replicates: {replicates}
+sampling: {{max_replicates: {replicates}}}
 timeout_s: {timeout_s}
 """
 

@@ -69,13 +69,15 @@ def measurement(
     memory: Memory | None = None,
 ) -> Measurement:
     """What one process measured: three equal rounds unless `rounds` are given."""
+    timed = rounds if rounds is not None else [a_round(tokens, factor) for _ in range(3)]
     return Measurement(
         facts=of or facts(),
         import_s=2.0,
         load_s=1.5 * factor,
         first_generate_s=1.25 * factor,
         warmup_s=(1.0 * factor,),
-        rounds=tuple(rounds) if rounds is not None else tuple(a_round(tokens, factor) for _ in range(3)),
+        # Other prompts, other tokens.
+        rounds=tuple(one.model_copy(update={"tokens_sha256": f"{index:016x}"}) for index, one in enumerate(timed)),
         memory=memory
         or Memory(
             weights_bytes=269_030_016,

@@ -19,25 +19,32 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "sensors": {"__init__"},
     "metrics": set(),
-    "runners": {"models"},
+    "runners": {"models", "metrics"},
     "measure": {"runners", "sensors"},
-    "cost": set(),
+    "hardware": set(),
+    "cost": {"hardware"},
     "plan": {"runners", "models", "cost", "store"},
-    "execute": {"runners", "measure", "sensors", "store", "metrics", "models"},
-    "report": {"metrics", "cost", "models"},
-    "cli": {"plan", "execute", "store", "report", "cost", "metrics", "models", "runners", "sensors"},
+    "execute": {"runners", "measure", "sensors", "store", "metrics", "models", "hardware"},
+    "report": {"metrics", "cost", "models", "hardware"},
+    "cli": {
+        *("plan", "execute", "store", "report", "cost", "metrics", "models", "runners", "sensors", "hardware"),
+        "selftest",
+    },
+    "selftest": {"plan", "execute", "report", "cost", "metrics", "models", "runners", "measure", "sensors"},
     "__main__": {"cli"},
     "__init__": set(),
     "data": set(),
 }
 HEAVY = {"torch", "transformers", "accelerate", "bitsandbytes", "safetensors", "gguf"}
-HEAVY_ROOMS = {"bench/runners/transformers", "bench/models/convert.py"}
+HEAVY_ROOMS = {"bench/runners/transformers", "bench/models/convert.py", "bench/measure/ceilings.py"}
 CLOCKS = {"perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "time_ns", "process_time"}
 CLOCK_ROOMS = {
     "bench/measure/offline.py",  # the clock of every figure
-    "bench/runners/fake.py",  # its delays are the truth that the clock is tested against
+    "bench/measure/ceilings.py",  # the clock of what figures are held against
+    "bench/runners/fake/__init__.py",  # its delays are the truth that the clock is tested against
+    "bench/runners/fake/clocks.py",  # its wrong clocks are what the instrument must notice
+    "bench/selftest/observer_child.py",  # what the instrument itself costs, never a figure
     "bench/execute/child.py",  # limits and elapsed time of a child, never a figure
-    "bench/execute/run.py",  # time estimate
     "bench/cli/watch.py",  # time estimate
 }
 FORBIDDEN_NAMES = {"utils", "core", "common", "base", "helpers", "manager"}

@@ -86,7 +86,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def run(tmp_path: Path, hub: str, name: str, revision: str = "main") -> Any:
     config = tmp_path / "hub.yaml"
     config.write_text(
-        f"models: {{source: {name}, revision: {revision}}}\nprecisions: fp32\nreplicates: 1\n"
+        f"models: {{source: {name}, revision: {revision}}}\nprecisions: fp32\nsampling: {{max_replicates: 1}}\n"
         "workloads: {input_tokens: 4, output_tokens: 3}\nprotocol: {rounds: 1, memory_pass: false}\n"
     )
     return bench(

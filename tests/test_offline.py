@@ -7,7 +7,7 @@ from bench.measure import offline
 from bench.metrics import latency
 from bench.runners import OnStep
 from bench.runners.fake import FakeRunner, Options
-from bench.schema import Cell, Model, ModelFacts, Plain, Protocol, RunnerChoice, Workload
+from bench.schema import Cell, Model, ModelFacts, Plain, Protocol, Round, RunnerChoice, Workload
 
 PRECISION = Plain(name="fp32")
 MODEL = Model(source="shape:pythia-70m")
@@ -45,7 +45,7 @@ def test_load_and_first_generation_are_apart_from_the_rounds() -> None:
     found = offline.measure(cell(), 0, fake(load_s=0.2), silent)
     assert found.load_s == pytest.approx(0.2, abs=0.05)
     assert len(found.warmup_s) == 1
-    assert len(found.rounds) == 3
+    assert len(found.rounds) >= 3
     assert all(len(one.step_s) == 8 for one in found.rounds)
     assert all(list(one.step_s) == sorted(one.step_s) for one in found.rounds)
 
@@ -117,3 +117,43 @@ def test_a_broken_promise_is_no_measurement(how: str) -> None:
 def test_more_tokens_than_the_model_has_positions_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="12 tokens a row exceed the model's 8 positions"):
         offline.measure(cell(), 0, _Odd("positions"), silent)
+
+
+def _steps(gaps: list[float]) -> Round:
+    at, steps = 0.5, [0.5]
+    for gap in gaps:
+        at += gap
+        steps.append(at)
+    return Round(step_s=tuple(steps), done_s=at)
+
+
+def test_tokens_that_are_a_step_late_are_caught_on_a_busy_machine_too() -> None:
+    """The last two come together; a hiccup before makes another short gap, which hides nothing."""
+    late = [0.02] * 6 + [0.00001]
+    hiccup = [0.02, 0.02, 0.039, 0.001, 0.02, 0.02, 0.00001]
+    for rounds in ([late, [gap * 1.001 for gap in late]], [late, hiccup, [gap * 0.999 for gap in late]]):
+        with pytest.raises(BrokenContractError, match="one step late"):
+            offline.check_rounds([_steps(gaps) for gaps in rounds])
+
+
+def test_honest_stamps_are_not_called_late() -> None:
+    """A hiccup just before the end of one round; tokens in bunches; steps that take no time."""
+    honest = [0.02] * 7
+    offline.check_rounds([_steps(honest), _steps([*honest[:5], 0.039, 0.001]), _steps([0.021] * 7)])
+    offline.check_rounds([_steps([0.08, 1e-5, 1e-5, 1e-5] * 3), _steps([0.081, 1e-5, 1e-5, 1e-5] * 3)])
+    offline.check_rounds([_steps([1e-6] * 7), _steps([2e-6] * 7)])
+
+
+def test_a_round_that_is_reported_twice_is_caught() -> None:
+    with pytest.raises(BrokenContractError, match="reported twice"):
+        offline.check_rounds([_steps([0.02] * 4), _steps([0.021] * 4), _steps([0.02] * 4)])
+
+
+def test_rounds_are_worth_their_time() -> None:
+    """√(start / round), between the least and the most."""
+    protocol = Protocol(rounds=3, max_rounds=20)
+    assert offline.worthwhile_rounds(protocol, 10.0, 1.0) == 4
+    assert offline.worthwhile_rounds(protocol, 1.0, 10.0) == 3
+    assert offline.worthwhile_rounds(protocol, 1000.0, 0.1) == 20
+    assert offline.worthwhile_rounds(protocol, 1.0, 0.0) == 20
+    assert offline.worthwhile_rounds(Protocol(rounds=30), 1.0, 1.0) == 30

@@ -33,10 +33,11 @@ def test_the_two_commands_stand_first() -> None:
 def test_a_command_of_the_readme(line: str, place: Path) -> None:
     words = shlex.split(line)
     words = [str(ROOT / word) if word.startswith(("./scripts/", "configs/")) else word for word in words]
-    done = subprocess.run(words, cwd=place, env={**os.environ, "COLUMNS": "120"}, capture_output=True, text=True)
+    own = {"COLUMNS": "120", "XDG_DATA_HOME": str(place / "data")}  # ceilings are measured, as on a new machine
+    done = subprocess.run(words, cwd=place, env={**os.environ, **own}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if "--dry-run" in words:
-        assert "9 processes" in done.stdout
+        assert "15 processes at least" in done.stdout
     elif words[1] == "run":
         _check_quickstart(done.stdout, done.stderr, place)
     elif "--out" in words:
@@ -50,13 +51,16 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
 
 def _check_quickstart(table: str, progress: str, place: Path) -> None:
     folder = place / "results" / "local" / "quickstart"
-    for name in ("records.jsonl", "plan.json", "table.md", "table.csv", "table.json"):
+    for name in ("records.jsonl", "plan.json", "ceilings.json", "table.md", "table.csv", "table.json"):
         assert (folder / name).is_file()
-    assert "Cheapest here: smollm2-135m" in table
+    # On a machine that is busy with other work throughout, the run says so and gives no dollars.
+    assert "Cheapest here: smollm2-135m" in table or "no dollars: busy" in table
     for precision in ("bf16", "int8", "nf4"):
         assert re.search(rf"^ *\d +{precision} ", table, re.MULTILINE), table
-    assert re.search(r"\[9/9\] .* tok/s decode", progress)
-    assert re.search(r"run .* left$", progress, re.MULTILINE)
+    assert "MBU" in table
+    assert re.search(r"\[(\d+)/\1\] .* tok/s decode", progress), progress
+    assert re.search(r", about .* left$", progress, re.MULTILINE), progress
+    assert len(re.findall(r", done: ±", progress)) == 3, progress
     next_line = table.strip().splitlines()[-1]
     assert next_line.startswith("next: ")
     following = shlex.split(next_line.removeprefix("next: ").partition("(")[0])

@@ -74,11 +74,11 @@ def test_dollars_of_the_sample_batch() -> None:
     """A bill of $0.001, half for 200 prompt tokens and half for 22 new ones."""
     row = _row(THREE)
     assert row.dollars is not None
-    parts = row.dollars.split
-    assert parts.input_usd_per_mtok == pytest.approx(0.0005 / 200 * 1e6)  # 2.50
-    assert parts.output_usd_per_mtok == pytest.approx(0.0005 / 22 * 1e6)  # 22.73
-    assert parts.blended_usd_per_mtok == pytest.approx(0.001 / 222 * 1e6)  # 4.50
-    assert row.dollars.blended_usd_per_mtok.value == pytest.approx(parts.blended_usd_per_mtok, rel=1e-12)
+    assert row.dollars.input_usd_per_mtok is not None
+    assert row.dollars.output_usd_per_mtok is not None
+    assert row.dollars.input_usd_per_mtok.value == pytest.approx(0.0005 / 200 * 1e6)  # 2.50
+    assert row.dollars.output_usd_per_mtok.value == pytest.approx(0.0005 / 22 * 1e6)  # 22.73
+    assert row.dollars.blended_usd_per_mtok.value == pytest.approx(0.001 / 222 * 1e6)  # 4.50
     assert row.dollars.usd_per_request.value == pytest.approx(0.0005)
     (api,) = row.dollars.apis
     assert api.api_usd_per_request == pytest.approx((100 * 0.05 + 11 * 0.08) / 1e6)  # 5.88e-6
@@ -98,11 +98,11 @@ def test_input_and_output_add_up_to_the_bill(factors: list[float], price: float,
     row = _row(measured, CostChoices(usd_per_hour=price, utilisation=utilisation, apis=(GROQ,)))
     assert row.figures is not None
     assert row.dollars is not None
-    parts = row.dollars.split
-    assert parts.input_usd_per_mtok is not None
-    assert parts.output_usd_per_mtok is not None
+    into, out = row.dollars.input_usd_per_mtok, row.dollars.output_usd_per_mtok
+    assert into is not None
+    assert out is not None
     bill = price * row.figures.e2el_s.value / 3600 / utilisation
-    assert (parts.input_usd_per_mtok * 200 + parts.output_usd_per_mtok * 22) / 1e6 == pytest.approx(bill, rel=1e-12)
+    assert (into.value * 200 + out.value * 22) / 1e6 == pytest.approx(bill, rel=1e-12)
     assert row.dollars.usd_per_request.value * 2 == pytest.approx(bill, rel=1e-12)
 
 
@@ -141,8 +141,8 @@ def test_one_output_token_has_no_decode_and_no_split() -> None:
     assert row.dollars is not None
     assert (row.figures.tpot_s, row.figures.decode_tokens_per_s) == (None, None)
     assert row.figures.prefill_tokens_per_s.value == pytest.approx(400.0)
-    assert (row.dollars.split.input_usd_per_mtok, row.dollars.split.output_usd_per_mtok) == (None, None)
-    assert row.dollars.split.blended_usd_per_mtok == pytest.approx(0.0005 / 202 * 1e6)
+    assert (row.dollars.input_usd_per_mtok, row.dollars.output_usd_per_mtok) == (None, None)
+    assert row.dollars.blended_usd_per_mtok.value == pytest.approx(0.0005 / 202 * 1e6)
     (line,) = _csv([row])
     assert [line[key] for key in ("tpot_s", "decode_tokens_per_s", "output_usd_per_mtok")] == ["", "", ""]
     for form in FORMATS:
@@ -351,10 +351,10 @@ def test_markdown_is_a_table_that_parses_back() -> None:
     headings = _cells(first[0])
     body = [dict(zip(headings, _cells(line), strict=True)) for line in first[2:]]
     assert len(body) == 4
-    assert body[0]["prefill tok/s"] == "400"
+    assert body[0]["prefill tok/s"] == "400 ±0.0%"
     assert body[0]["decode tok/s"].startswith("40.0")
     assert (body[0]["TTFT ms"], body[0]["TPOT ms"]) == ("500", "50.0")
-    assert (body[0]["$/Mtok in"], body[0]["$/Mtok out"]) == ("2.50", "22.7")
+    assert (body[0]["$/Mtok in"], body[0]["$/Mtok out"]) == ("2.50 ±0.0%", "22.7 ±0.0%")
     assert body[0]["verdict"] == "VALID"
     assert body[2]["TPOT ms"] == body[2]["$/Mtok out"] == "–"
     assert body[3]["verdict"] == "oom"

@@ -117,7 +117,7 @@ def test_doctor_can_ask_every_runner(name: str, bigram: Path) -> None:
 def test_the_documented_runner_runs_from_a_config(bigram: Path, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "adding-a-runner.md").read_text()
     config = tmp_path / "bigram.yaml"
-    config.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0] + "replicates: 1\n")
+    config.write_text(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[0] + "sampling: {max_replicates: 1}\n")
     path = os.pathsep.join([str(bigram), str(ROOT)])
     done = bench("run", config, "--out", tmp_path / "out", PYTHONPATH=path)
     assert done.returncode == 0, done.stderr

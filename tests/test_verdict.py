@@ -2,8 +2,20 @@
 
 import pytest
 
-from bench.metrics.verdict import SLOW_FIRST_ROUND, SPREAD_BETWEEN_REPLICATES, STALLED_SHARE, judge
-from bench.schema import Measurement
+from bench.metrics.verdict import (
+    DRIFT,
+    LOAD_PER_CPU,
+    MEANINGLESS_STALLED_SHARE,
+    SLOW_FIRST_ROUND,
+    SPREAD_BETWEEN_REPLICATES,
+    STALLED_SHARE,
+    STOLEN_SHARE,
+    SWAPPED_BYTES,
+    WARMED_C,
+    clock_disagrees,
+    judge,
+)
+from bench.schema import DeviceState, Edge, Measurement, Round, Window
 from tests.samples import a_round, facts, measurement
 
 
@@ -98,3 +110,139 @@ def test_every_reason_names_a_remedy() -> None:
     codes = {reason.code for reason in found}
     assert codes == {"slow-start", "busy", "unsteady", "one-replicate", "off-loaded", "slow-fp16"}
     assert all(reason.remedy and reason.remedy in reason.text() for reason in found)
+
+
+# --- what the edges of the timed window show -----------------------------------------------------------------------
+
+
+def _window(start: Edge | None = None, end: Edge | None = None, other_clock_s: float | None = 3.0) -> Window:
+    return Window(start=start or Edge(), end=end or Edge(), duration_s=3.0, other_clock_s=other_clock_s)
+
+
+def _seen(window: Window) -> Measurement:
+    return measurement().model_copy(update={"window": window})
+
+
+def _fatal(replicates: list[Measurement]) -> list[str]:
+    return [reason.code for reason in judge(replicates) if reason.fatal]
+
+
+def test_a_quiet_window_is_valid() -> None:
+    device = DeviceState(sm_clock_hz=1.9e9, temperature_c=50.0, other_processes=0)
+    edge = Edge(load_average=0.5, swapped_bytes=7, cpu_throttled=3, cpu_temperature_c=40.0, devices=(device,))
+    assert _codes([_seen(_window(edge, edge))] * 2) == []
+
+
+@pytest.mark.parametrize(
+    ("other_clock_s", "wrong"),
+    [(3.0, False), (None, False), (3.02, False), (2.98, False), (3.05, True), (2.9, True), (5.0, True)],
+)
+def test_two_clocks_that_disagree_cost_the_dollars(other_clock_s: float | None, wrong: bool) -> None:
+    """By over 0.5 % and 10 ms of a window of three seconds; no second clock, no reason."""
+    window = _window(other_clock_s=other_clock_s)
+    assert clock_disagrees(window) is wrong
+    assert _fatal([measurement(), _seen(window)]) == (["clock"] if wrong else [])
+
+
+@pytest.mark.parametrize(("swapped", "codes"), [(SWAPPED_BYTES, []), (SWAPPED_BYTES + 1, ["swap"])])
+def test_swapping_while_timed_costs_the_dollars(swapped: int, codes: list[str]) -> None:
+    """A disk was timed. What was swapped before the window is nobody's concern."""
+    window = _window(Edge(swapped_bytes=10**9), Edge(swapped_bytes=10**9 + swapped))
+    assert _fatal([measurement(), _seen(window)]) == codes
+
+
+def test_another_process_on_the_accelerator_costs_the_dollars() -> None:
+    alone, shared = DeviceState(other_processes=0), DeviceState(other_processes=2)
+    found = judge([measurement(), _seen(_window(Edge(devices=(alone,)), Edge(devices=(shared,))))])
+    assert [(reason.code, reason.fatal) for reason in found] == [("shared-device", True)]
+    assert "2 more processes" in found[0].what
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "word"),
+    [
+        (DeviceState(), DeviceState(throttle_reasons=("power cap",)), "power cap"),
+        (DeviceState(throttle_reasons=("thermal",)), DeviceState(), "thermal"),
+        (DeviceState(sm_clock_hz=1.98e9), DeviceState(sm_clock_hz=1.2e9), "clock fell to 61%"),
+    ],
+)
+def test_clocks_held_back_are_said_and_still_priced(before: DeviceState, after: DeviceState, word: str) -> None:
+    """A capped device may well serve capped: its speed is what it is."""
+    found = judge([measurement(), _seen(_window(Edge(devices=(before,)), Edge(devices=(after,))))])
+    assert [(reason.code, reason.fatal) for reason in found] == [("throttled", False)]
+    assert word in found[0].what
+
+
+def test_a_clock_that_rose_or_a_cpu_that_was_hot_before_is_no_throttling() -> None:
+    start = Edge(cpu_throttled=9, devices=(DeviceState(sm_clock_hz=1.2e9),))
+    end = Edge(cpu_throttled=9, devices=(DeviceState(sm_clock_hz=1.9e9),))
+    assert _codes([measurement(), _seen(_window(start, end))]) == []
+    assert _codes([measurement(), _seen(_window(start, end.model_copy(update={"cpu_throttled": 10})))]) == ["throttled"]
+
+
+@pytest.mark.parametrize(("rise", "codes"), [(WARMED_C, []), (WARMED_C + 1, ["warming"]), (-30.0, [])])
+def test_growing_warmer_asks_for_more_warm_up(rise: float, codes: list[str]) -> None:
+    on_cpu = _window(Edge(cpu_temperature_c=40.0), Edge(cpu_temperature_c=40.0 + rise))
+    on_gpu = _window(
+        Edge(devices=(DeviceState(temperature_c=40.0),)), Edge(devices=(DeviceState(temperature_c=40.0 + rise),))
+    )
+    assert _codes([measurement(), _seen(on_cpu)]) == codes
+    assert _codes([measurement(), _seen(on_gpu)]) == codes
+
+
+def test_load_is_asked_only_where_nothing_counts_waiting() -> None:
+    """PSI knows better: a load of our own threads is no other work."""
+    loaded = Edge(load_average=2 * LOAD_PER_CPU + 0.1)
+    blind = [_stalled(None).model_copy(update={"window": _window(loaded)})] * 2
+    seeing = [_stalled(0.0).model_copy(update={"window": _window(loaded)})] * 2
+    assert [reason.code for reason in judge(blind, cpus=2)] == ["busy"]
+    assert [reason.code for reason in judge(blind, cpus=4)] == []
+    assert [reason.code for reason in judge(seeing, cpus=2)] == []
+
+
+def test_a_machine_that_was_busy_most_of_the_time_has_no_dollars() -> None:
+    assert _fatal([_stalled(MEANINGLESS_STALLED_SHARE - 0.01)] * 2) == []
+    assert _fatal([_stalled(MEANINGLESS_STALLED_SHARE + 0.01)] * 2) == ["busy"]
+
+
+@pytest.mark.parametrize(("share", "codes"), [(STOLEN_SHARE - 0.01, []), (STOLEN_SHARE + 0.01, ["stolen"])])
+def test_stolen_time_counts_against_all_cpus(share: float, codes: list[str]) -> None:
+    """Counted over all CPUs: half of one of two is a quarter of the machine."""
+    stolen = share * 2 * a_round().done_s
+    one = measurement(rounds=[a_round().model_copy(update={"stolen_s": stolen}) for _ in range(3)])
+    assert [reason.code for reason in judge([one, one], cpus=2)] == codes
+
+
+# --- what the rounds show ------------------------------------------------------------------------------------------
+
+
+def _growing(factor: float, rounds: int = 6) -> Measurement:
+    steps = [1 + (factor - 1) * index / (rounds - 1) for index in range(rounds)]
+    return measurement(rounds=[a_round(factor=one) for one in steps])
+
+
+@pytest.mark.parametrize(
+    ("factors", "codes"),
+    [((1.2, 1.2), ["drift"]), ((0.8, 0.8), ["drift"]), ((1.02, 1.02), []), ((1.2, 0.85), []), ((1.2,), [])],
+)
+def test_rounds_that_slide_in_every_process_are_a_drift(factors: tuple[float, ...], codes: list[str]) -> None:
+    """The later half against the earlier, over 5 %, always the same way; one process may have been unlucky."""
+    assert DRIFT == 1.05
+    assert [code for code in _codes([_growing(one) for one in factors]) if code == "drift"] == codes
+
+
+def test_tokens_that_come_in_bunches_are_said() -> None:
+    """Four at once: the mean gap is right, and no user ever sees it."""
+    steps = tuple(0.5 + 0.2 * (index // 4) + 1e-5 * (index % 4) for index in range(32))
+    bunched = Round(step_s=steps, done_s=steps[-1])
+    assert "bunched" in _codes([measurement(rounds=[bunched, bunched])] * 2)
+    assert "bunched" not in _codes([measurement()] * 2)
+
+
+def test_the_same_tokens_for_every_prompt_are_said_unless_weights_are_random() -> None:
+    same = [a_round() for _ in range(3)]
+    assert {one.tokens_sha256 for one in same} == {"0123456789abcdef"}
+    found = measurement().model_copy(update={"rounds": tuple(same)})
+    random = found.model_copy(update={"facts": facts(random_weights=True)})
+    assert _codes([found, found]) == ["same-output"]
+    assert _codes([random, random]) == []

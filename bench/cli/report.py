@@ -22,8 +22,17 @@ def report(
     utilisation: Annotated[
         float | None, typer.Option(help="Share of its hours that the machine serves, 0 to 1.")
     ] = None,
+    usd_per_kwh: Annotated[
+        float | None, typer.Option(help="Price of electricity where the hardware is owned; shown apart.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", "-f", help="table, md, csv or json.")] = "table",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the screen.")] = None,
+    percentiles: Annotated[
+        bool, typer.Option("--percentiles", help="Also p50, p90 and p99 of TTFT, TPOT and end-to-end time.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 3 unless every row is VALID and nothing failed.")
+    ] = False,
     all_cells: Annotated[
         bool, typer.Option("--all-cells", help="Also cells that are no longer in the config.")
     ] = False,
@@ -31,7 +40,7 @@ def report(
     """Recompute the table from stored records: new prices need no new run."""
     from bench.cli import warn
     from bench.cli.choices import overridden
-    from bench.cli.finish import rows_of
+    from bench.cli.finish import check_strictly, rows_of
     from bench.errors import InputError, nearest
     from bench.plan.folder import read_plan, write_text
     from bench.report.render import FORMATS, render
@@ -42,12 +51,15 @@ def report(
     found = []
     for run in runs:
         plan = read_plan(run if run.is_dir() else run.parent, lambda _: None)
-        cost = overridden(plan.cost if plan is not None else CostChoices(), usd_per_hour, provider, api, utilisation)
+        planned = plan.cost if plan is not None else CostChoices()
+        cost = overridden(planned, usd_per_hour, provider, api, utilisation, usd_per_kwh)
         found += rows_of(run, cost, warn, all_cells)
     if not found:
         raise InputError(f"{', '.join(str(run) for run in runs)}: no records; run the config first")
-    text = render(found, form, width=shutil.get_terminal_size((120, 24)).columns)
+    text = render(found, form, width=shutil.get_terminal_size((120, 24)).columns, percentiles=percentiles)
     if out is not None:
         write_text(out, text)
     else:
         print(text, end="")
+    if strict:
+        check_strictly(found)

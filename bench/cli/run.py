@@ -1,7 +1,9 @@
 """`bench run CONFIG`: measure what is missing, then print the table."""
 
+import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,17 +28,32 @@ def run(
     utilisation: Annotated[
         float | None, typer.Option(help="Share of its hours that the machine serves, 0 to 1.")
     ] = None,
+    usd_per_kwh: Annotated[
+        float | None, typer.Option(help="Price of electricity where the hardware is owned; shown apart.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set stored results aside and measure everything anew.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Measure this cell alone (its id, or how it begins); repeat for more.")
+    ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="Go on until the 95% intervals are within this share, such as 0.03.")
+    ] = None,
+    budget_s: Annotated[
+        float | None, typer.Option(help="Seconds for one cell's replicates, whatever the target.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 3 unless every row is VALID and nothing failed.")
+    ] = False,
     max_cells: Annotated[int, typer.Option(help="Refuse a larger matrix.", min=1)] = MAX_CELLS,
 ) -> None:
     """Measure every cell of a config, price it, and compare it with APIs. The same command goes on where it stopped."""
     from bench.cli import COMMAND, warn
-    from bench.cli.choices import overridden
-    from bench.cli.finish import print_and_write
+    from bench.cli.choices import overridden, sampled
+    from bench.cli.finish import check_strictly, print_and_write
     from bench.cli.watch import TerminalWatcher, duration
     from bench.errors import InputError
     from bench.execute import run as execution
@@ -44,43 +61,82 @@ def run(
     from bench.store import Journal
 
     sweep = read.sweep(config)
-    cost = overridden(sweep.cost, usd_per_hour, provider, api, utilisation)
-    sweep = sweep.model_copy(update={"cost": cost})
+    cost = overridden(sweep.cost, usd_per_hour, provider, api, utilisation, usd_per_kwh)
+    sweep = sweep.model_copy(update={"cost": cost, "sampling": sampled(sweep.sampling, target, budget_s)})
     _check_size(sweep, config, max_cells)
     cells = list(expand.cells(sweep))
     _check_fit(cells)
-    jobs = list(expand.interleaved(cells, sweep.replicates))
-    target = out or Path("results/local") / sweep.name
+    chosen = _chosen(cells, only)
+    folder_of_run = out or Path("results/local") / sweep.name
     if dry_run:
-        _show_plan(cells, sweep, target)
+        _show_plan(chosen, sweep, folder_of_run)
         return
     if fresh:
-        folder.set_aside(target)
+        folder.set_aside(folder_of_run)
     watcher = TerminalWatcher(sys.stderr)
-    with Journal(target) as journal:
-        folder.write_plan(target, sweep, cells, config)
-        stored = execution.stored(target, warn)
-        todo = execution.missing(jobs, stored, retry_failed)
-        planned = {cell.cell_id for cell in cells}
-        failed = {(one.cell.cell_id, one.replicate) for one in stored if one.status != "ok"}
-        failed = {key for key in failed if key[0] in planned}
+    warn_once = _once(warn)  # the journal is read before the run and after it
+    with Journal(folder_of_run) as journal:
+        folder.write_plan(folder_of_run, sweep, cells, config)
+        measured, failed = execution.stored(folder_of_run, chosen, warn_once, retry_failed)
         if failed and not retry_failed:
-            watcher.say(f"{len(failed)} of the stored measurements failed; --retry-failed runs them again")
-        if len(todo) < len(jobs):
-            watcher.say(f"{len(jobs) - len(todo)} of {len(jobs)} measurements are already in {target}")
-        _prepare(execution.cells_of(todo), watcher.say)
+            watcher.say(f"{failed} of the stored measurements failed; --retry-failed runs them again")
+        before = sum(len(one.replicates) for one in measured.values())
+        if before:
+            rest = "" if any(one.stop(sweep) is None for one in measured.values()) else ", nothing is left to measure"
+            watcher.say(f"{before} measurements are already in {folder_of_run}{rest}")
+        _ceilings(chosen, folder_of_run, watcher.say)
+        _prepare([cell for cell in chosen if measured[cell.cell_id].stop(sweep) is None], watcher.say)
         try:
-            execution.run(todo, journal, sweep.timeout_s, watcher)
+            execution.run(chosen, sweep, measured, journal, watcher, partial(_command, config))
         except KeyboardInterrupt:
             watcher.clear()
-            watcher.say(f"stopped; everything measured is in {target}, and the same command goes on from there")
+            watcher.say(f"stopped; everything measured is in {folder_of_run}, and the same command goes on from there")
             raise
-    if todo:
-        watcher.say(f"measured in {duration(watcher.elapsed_s())}; records are in {target}/records.jsonl")
-    any_ok = print_and_write(target, cost, warn)
-    print(f"\nnext: {COMMAND} report {target} --usd-per-hour 1.00 --api openai/gpt-5-mini   (new prices, no new run)")
-    if not any_ok:
-        raise InputError(f"{target}: no cell could be measured; the reasons stand under the table")
+    if sum(len(one.replicates) for one in measured.values()) > before:
+        watcher.say(f"measured in {duration(watcher.elapsed_s())}; records are in {folder_of_run}/records.jsonl")
+    found = print_and_write(folder_of_run, cost, warn_once)
+    print(
+        f"\nnext: {COMMAND} report {folder_of_run} --usd-per-hour 1.00 --api openai/gpt-5-mini   "
+        "(new prices, no new run)"
+    )
+    if not any(row.figures is not None for row in found):
+        raise InputError(f"{folder_of_run}: no cell could be measured; the reasons stand under the table")
+    if strict:
+        check_strictly(found)
+
+
+def _once(warn: Callable[[str], None]) -> Callable[[str], None]:
+    """`warn`, that says nothing twice."""
+    said: set[str] = set()
+
+    def warn_once(message: str) -> None:
+        if message not in said:
+            said.add(message)
+            warn(message)
+
+    return warn_once
+
+
+def _chosen(cells: list["Cell"], only: list[str] | None) -> list["Cell"]:
+    """The cells to measure. Raises InputError for an id that no cell has."""
+    from bench.errors import InputError, nearest
+
+    if not only:
+        return cells
+    for name in only:
+        if not name or not any(cell.cell_id.startswith(name) for cell in cells):
+            raise InputError(f"--only: no cell {name!r} in this config; {nearest(name, [c.cell_id for c in cells])}")
+    return [cell for cell in cells if cell.cell_id.startswith(tuple(only))]
+
+
+def _command(config: Path, cell: "Cell") -> str:
+    """What to type to measure a cell again. Of a path outside the working directory only the name: records are
+    published, and paths name people."""
+
+    def said(path: Path) -> str:
+        return shlex.quote(str(path) if not path.is_absolute() and ".." not in path.parts else path.name)
+
+    return f"bench run {said(config)} --only {cell.cell_id} --out results/local/{cell.cell_id}"
 
 
 def _check_size(sweep: "Sweep", config: Path, max_cells: int) -> None:
@@ -127,9 +183,21 @@ def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path) -> None:
             f"{cell.cell_id}  {catalogue.label(cell.model)}  {cell.runner.name}  {cell.precision.name}  "
             f"batch {work.batch_size}  {work.input_tokens} in  {work.output_tokens} out"
         )
+    enough = sweep.sampling
     print(
-        f"{len(cells)} cells × {sweep.replicates} replicates = {len(cells) * sweep.replicates} processes, into {target}"
+        f"{len(cells)} cells × {sweep.replicates} replicates = {len(cells) * sweep.replicates} processes at least, "
+        f"into {target}; then on until each is within ±{enough.target:.2%}, or has taken {enough.budget_s:g} s or "
+        f"{enough.max_replicates} replicates"
     )
+
+
+def _ceilings(cells: list["Cell"], folder_of_run: Path, say: Callable[[str], None]) -> None:
+    """Have this machine's ceilings in the run's folder, unless only engines without a device of theirs run."""
+    from bench import runners
+    from bench.execute import ceilings
+
+    if any(runners.find(cell.runner.name).ENGINE for cell in cells):
+        ceilings.ensure(folder_of_run, say)
 
 
 def _prepare(cells: list["Cell"], say: Callable[[str], None]) -> None:

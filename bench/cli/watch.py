@@ -2,16 +2,21 @@
 
 import shutil
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 from bench.models import catalogue
 
 if TYPE_CHECKING:
-    from bench.schema import Job, Record
+    from bench.execute.run import Standing
+    from bench.schema import Job, Record, Stop
 
 
 class TerminalWatcher:
-    """One line that is rewritten on a terminal; whole lines, one a record, where the output is a file."""
+    """One line that is rewritten on a terminal; whole lines, one a record, where the output is a file.
+
+    Nothing is raised when it cannot be written (a full disk, a reader that went away): the measuring goes on.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -26,21 +31,23 @@ class TerminalWatcher:
     def say(self, message: str) -> None:
         """A line that stays."""
         self.clear()
-        self._stream.write(message + "\n")
-        self._stream.flush()
+        self._write(message + "\n")
 
     def clear(self) -> None:
         if self._live and self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
+            self._write("\r" + " " * self._width + "\r")
             self._width = 0
 
-    def started(self, job: "Job", done: int, total: int, left_s: float | None) -> None:
+    def started(self, job: "Job", standing: "Standing") -> None:
         work = job.cell.workload
+        arm = f" arm {job.cell.arm}" if job.cell.arm > 1 else ""
         self._head = (
-            f"[{done + 1}/{total}] {catalogue.label(job.cell.model)} {job.cell.precision.name} batch {work.batch_size} "
-            f"{work.input_tokens}→{work.output_tokens} replicate {job.replicate + 1}"
+            f"[{standing.done + 1}/{standing.at_least}] {catalogue.label(job.cell.model)} {job.cell.precision.name} "
+            f"batch {work.batch_size} {work.input_tokens}→{work.output_tokens}{arm} replicate {job.replicate + 1}"
         )
-        self._left = "" if left_s is None else f", run {duration(left_s)} left"
+        width = standing.half_width
+        self._head += "" if width is None else f" (±{width:.1%} so far)"
+        self._left = "" if standing.left_s is None else f", about {duration(standing.left_s)} left"
         self._draw("starting")
 
     def phase(self, name: str, estimate_s: float | None) -> None:
@@ -58,15 +65,29 @@ class TerminalWatcher:
         else:
             reason = record.error.reason if record.error is not None else ""
             result = f"{record.status}: {reason}"
-        self.say(f"{self._head}: {result}{self._left}")
+        self.say(f"{self._head}: {result}{_why(record.stop) or self._left}")
 
     def _draw(self, what: str) -> None:
         if not self._live:
             return
         text = f"{self._head}: {what}{self._left}"[: shutil.get_terminal_size().columns - 1]
-        self._stream.write("\r" + text.ljust(self._width))
-        self._stream.flush()
+        self._write("\r" + text.ljust(self._width))
         self._width = max(self._width, len(text))
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def _why(stop: "Stop | None") -> str:
+    """That no replicate of this cell follows, and why."""
+    if stop is None or stop.ending in ("hopeless", "failures"):
+        return ""
+    width = "" if stop.half_width is None else f" ±{stop.half_width:.1%}"
+    if stop.ending == "target":
+        return f", done:{width} is within ±{stop.target:.1%}"
+    return f", done:{width}, the {stop.ending.replace('-', ' ')} ended before ±{stop.target:.1%}"
 
 
 def duration(seconds: float) -> str:

@@ -2,21 +2,26 @@
 
 The runner calls `on_step` when the tokens of a step are on the host; the stamps are taken here, on one monotonic clock.
 Passes are separate: first generation, warm-up, timed rounds, then one round with memory samplers on, because samplers
-slow what they watch. A random prompt is never used twice, so that no prefix cache can answer for the model.
+slow what they watch. Energy, clocks and temperatures are read at the edges of the timed rounds, never during them. A
+random prompt is never used twice, so that no prefix cache can answer for the model.
 """
 
 import gc
 import hashlib
 import importlib
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from statistics import median
+from typing import TypeVar
 
 from bench.errors import BrokenContractError, UnsupportedError
-from bench.runners import Runner
-from bench.schema import Cell, Measurement, Memory, ModelFacts, Round
-from bench.sensors import busy
+from bench.runners import CountsEnergy, Runner
+from bench.schema import Cell, Measurement, Memory, ModelFacts, Protocol, Round, Window
+from bench.sensors import busy, edges
+from bench.sensors.energy import EnergyMeter
 from bench.sensors.memory import MemorySampler, peak_rss_bytes, reset_peak_rss
 
 SAMPLED = (
@@ -25,7 +30,13 @@ SAMPLED = (
     "cuda_peak_allocated_bytes",
     "cuda_peak_reserved_bytes",
     "device_used_peak_bytes",
+    "device_process_peak_bytes",
 )
+
+FEWEST_STEPS_TO_TELL = 5
+LATE_SHARE = 0.1
+FEW_SHORT = 0.2
+SHORTEST_STEP_S = 1e-4
 
 Announce = Callable[[str, float | None], None]
 """Called between passes with the name of the next one and an estimate of its seconds, never during one."""
@@ -37,6 +48,7 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     Raises whatever the runner raises, and BrokenContractError when it gave other tokens than it was asked for.
     """
     announce("loading", None)
+    begun = time.perf_counter_ns()
     can_reset = reset_peak_rss()
     start = time.perf_counter_ns()
     for module in runner.ENGINE:
@@ -56,14 +68,18 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     warmup = [timed_round(runner, draw.next(), new_tokens).done_s for _ in range(cell.protocol.warmup_rounds)]
     expected = warmup[-1] if warmup else first.done_s
 
+    devices = tuple(sorted(place for place in facts.placement if place.startswith("cuda")))
+    wanted = worthwhile_rounds(cell.protocol, _since(begun), expected)
+    meter = EnergyMeter(devices, runner.energy_j if isinstance(runner, CountsEnergy) else None)
     gc.collect()
-    announce("timing", expected * cell.protocol.rounds)
-    rounds = tuple(timed_round(runner, draw.next(), new_tokens) for _ in range(cell.protocol.rounds))
+    announce("timing", expected * wanted)
+    rounds, window = _timed(runner, draw, new_tokens, wanted, devices, meter)
+    check_rounds(rounds)
 
     memory = Memory(reasons=dict.fromkeys(SAMPLED, "protocol.memory_pass is off"))
     if cell.protocol.memory_pass:
         announce("memory", median(one.done_s for one in rounds))
-        with MemorySampler(any(place.startswith("cuda") for place in facts.placement)) as sampler:
+        with MemorySampler(devices) as sampler:
             timed_round(runner, draw.next(), new_tokens)
         memory = sampler.reading()
     memory = _with_static(memory, cell, facts, load_peak)
@@ -74,9 +90,70 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
         first_generate_s=first.done_s,
         warmup_s=tuple(warmup),
         rounds=rounds,
+        window=window,
         memory=memory,
         prompt_seed=draw.seed,
     )
+
+
+def worthwhile_rounds(protocol: Protocol, start_s: float, round_s: float) -> int:
+    """How many rounds a process times, when it took `start_s` to start and a round takes `round_s`.
+
+    The variance of a mean over processes of R rounds each is least for a given time at R = √(start / round), where
+    rounds of one process vary as much as processes do (two-stage sampling; Cochran, Sampling Techniques, 10.6).
+    """
+    best = math.ceil(math.sqrt(start_s / round_s)) if round_s > 0 else protocol.max_rounds
+    return max(protocol.rounds, min(best, protocol.max_rounds))
+
+
+def _timed(
+    runner: Runner, draw: "Prompts", new_tokens: int, count: int, devices: tuple[str, ...], meter: EnergyMeter
+) -> tuple[tuple[Round, ...], Window]:
+    """The timed rounds, between two readings of everything that is read at edges only."""
+    edge = edges.read(devices)
+    meter.start()
+    other = _other_clock_ns()
+    start = time.perf_counter_ns()
+    rounds = tuple(timed_round(runner, draw.next(), new_tokens) for _ in range(count))
+    duration_s = _since(start)
+    other_s = None if other is None else ((_other_clock_ns() or 0) - other) / 1e9
+    energy = meter.stop()
+    window = Window(start=edge, end=edges.read(devices), duration_s=duration_s, other_clock_s=other_s, energy=energy)
+    return rounds, window
+
+
+def _other_clock_ns() -> int | None:
+    """A second clock, to catch a first one that jumps, stands still or runs wrong: on Linux the one that also counts
+    the time for which the machine was suspended."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) if hasattr(time, "CLOCK_MONOTONIC") else None
+
+
+def check_rounds(rounds: Sequence[Round]) -> None:
+    """Raises BrokenContractError for stamps that no engine's tokens can have.
+
+    Two rounds never take the same nanoseconds step by step: one was reported twice. Where the last two steps always
+    come together although the others do not, each token is reported a step late, and the first token's time is wrong.
+    """
+    if len({one.step_s for one in rounds}) < len(rounds):
+        raise BrokenContractError("two timed rounds have the very same stamps: one was reported twice")
+    if len(rounds[0].step_s) >= FEWEST_STEPS_TO_TELL and _are_late([one.step_s for one in rounds]):
+        raise BrokenContractError("the last two steps come together: tokens are reported one step late")
+
+
+def _are_late(rounds: Sequence[Sequence[float]]) -> bool:
+    """Whether the last gap of the rounds is next to nothing, and other gaps hardly ever are.
+
+    Medians over the rounds, because a hiccup of the machine stretches one gap and shortens the next. Engines that give
+    several tokens at once have many short gaps, and one that takes no time at all has nothing to be late with.
+    """
+    gaps = [[later - earlier for earlier, later in pairwise(step_s)] for step_s in rounds]
+    usual = median(gap for own in gaps for gap in own)
+    if usual < SHORTEST_STEP_S or median(own[-1] for own in gaps) > LATE_SHARE * usual:
+        return False
+    others = [gap for own in gaps for gap in own[:-1]]
+    return sum(gap < LATE_SHARE * usual for gap in others) < FEW_SHORT * len(others)
 
 
 class Prompts:
@@ -109,20 +186,25 @@ class Stamps:
 def timed_round(runner: Runner, prompts: Sequence[Sequence[int]], new_tokens: int) -> Round:
     """Generate once and say when each step was done. Raises BrokenContractError for other tokens than asked for."""
     stamps = Stamps()
-    stalled_before = busy.cpu_stalled_s()
+    stalled, stolen, switches = busy.cpu_stalled_s(), busy.cpu_stolen_s(), busy.involuntary_switches()
     cpu_before = time.process_time()
     start = time.perf_counter_ns()
     tokens = runner.generate(prompts, new_tokens, stamps.on_step)
     done = time.perf_counter_ns()
     cpu_s = time.process_time() - cpu_before
-    stalled_after = busy.cpu_stalled_s()
+    stalled = _difference(busy.cpu_stalled_s(), stalled)
+    stolen = _difference(busy.cpu_stolen_s(), stolen)
+    switches = _difference(busy.involuntary_switches(), switches)
 
     _check_contract(tokens, stamps, len(prompts), new_tokens)
+    _check_clock([start, *stamps.at_ns, done])
     return Round(
         step_s=tuple((at - start) / 1e9 for at in stamps.at_ns),
         done_s=(done - start) / 1e9,
         cpu_s=cpu_s,
-        stalled_s=None if stalled_before is None or stalled_after is None else stalled_after - stalled_before,
+        stalled_s=stalled,
+        stolen_s=stolen,
+        switches=switches,
         tokens_sha256=hashlib.sha256(repr([list(row) for row in tokens]).encode()).hexdigest()[:16],
     )
 
@@ -138,6 +220,19 @@ def _check_contract(tokens: Sequence[Sequence[int]], stamps: Stamps, rows: int, 
             f"the runner reported {len(stamps.at_ns)} steps of {sorted(set(stamps.rows))} rows, "
             f"asked for {wanted} steps of {rows}"
         )
+
+
+def _check_clock(at_ns: Sequence[int]) -> None:
+    if any(later < earlier for earlier, later in pairwise(at_ns)):
+        raise BrokenContractError("the clock went back during a round; measure again")
+
+
+N = TypeVar("N", int, float)
+
+
+def _difference(after: N | None, before: N | None) -> N | None:
+    """What a counter counted; None where it was absent at either end."""
+    return None if after is None or before is None else after - before
 
 
 def _check_positions(cell: Cell, facts: ModelFacts) -> None:

@@ -28,10 +28,22 @@ def commit(model: Model) -> str | None:
     return found.parts[found.parts.index("snapshots") + 1]
 
 
+def weight_files(model: Model) -> list[Path]:
+    """The cached weight files of a hub id, at the commit that its revision meant when it was fetched."""
+    found = _cached(model, model.gguf_file or "config.json")
+    if found is None:
+        return []
+    return [found] if model.gguf_file else sorted(found.parent.glob("*.safetensors"))
+
+
 def _cached(model: Model, name: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    found = try_to_load_from_cache(model.source, name, revision=model.revision or "main")
+    try:
+        found = try_to_load_from_cache(model.source, name, revision=model.revision or "main")
+    except HFValidationError:
+        return None  # no hub id; who loads it will say so
     return Path(found) if isinstance(found, str) else None
 
 

@@ -1,9 +1,9 @@
-"""From a sweep to its cells, and to jobs in the order in which they run."""
+"""From a sweep to its cells."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from bench import runners
-from bench.schema import Cell, Job, RunnerChoice, Sweep
+from bench.schema import Cell, RunnerChoice, Sweep
 
 
 def cells(sweep: Sweep) -> Iterator[Cell]:
@@ -13,22 +13,21 @@ def cells(sweep: Sweep) -> Iterator[Cell]:
         for index, choice in enumerate(sweep.runners):
             for precision in sweep.precisions:
                 for workload in sweep.workloads:
-                    cell = Cell(
-                        model=model, precision=precision, runner=choice, workload=workload, protocol=sweep.protocol
-                    )
-                    yield cell.identified(changed[index])
+                    for arm in range(1, sweep.arms + 1):
+                        cell = Cell(
+                            model=model,
+                            precision=precision,
+                            runner=choice,
+                            workload=workload,
+                            protocol=sweep.protocol,
+                            arm=arm,
+                        )
+                        yield cell.identified(changed[index])
 
 
 def size(sweep: Sweep) -> int:
     """How many cells the matrix has, without making them."""
-    return len(sweep.models) * len(sweep.precisions) * len(sweep.runners) * len(sweep.workloads)
-
-
-def interleaved(planned: Sequence[Cell], replicates: int) -> Iterator[Job]:
-    """A B C A B C, never A A B B C C: a drift of the machine then hits all cells alike."""
-    for replicate in range(replicates):
-        for cell in planned:
-            yield Job(cell=cell, replicate=replicate)
+    return len(sweep.models) * len(sweep.precisions) * len(sweep.runners) * len(sweep.workloads) * sweep.arms
 
 
 def _changed_options(choice: RunnerChoice) -> dict[str, object]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from bench import runners
 from bench.models import catalogue
 from bench.plan.read import SHORTHAND
-from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, Sweep, Workload
+from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, Sampling, Sweep, Workload
 
 
 def text() -> str:
@@ -29,9 +29,11 @@ def schema() -> dict[str, Any]:
         "runners": _list([_runner(name) for name in runners.shipped()], _names(runners.shipped(), free=True)),
         "workloads": _list([_mapping(Workload)], None),
         "protocol": _object(Protocol),
+        "sampling": _object(Sampling),
         "cost": _object(CostChoices),
         "name": {"type": "string", "description": "name of the run's folder; default the file's name"},
         "replicates": plain["replicates"],
+        "arms": plain["arms"],
         "timeout_s": plain["timeout_s"],
     }
     return {

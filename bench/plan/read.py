@@ -13,10 +13,20 @@ from bench.cost import api_prices, hardware_prices
 from bench.errors import InputError, nearest
 from bench.models import catalogue
 from bench.plan.source import Loc, Source, load
-from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, RunnerChoice, Sweep, Workload
+from bench.schema import (
+    DEFAULT_RUNNER,
+    PRECISIONS,
+    CostChoices,
+    Model,
+    Protocol,
+    RunnerChoice,
+    Sampling,
+    Sweep,
+    Workload,
+)
 
 MATRIX = ("models", "precisions", "runners", "workloads")
-SCALARS = ("name", "replicates", "timeout_s", "protocol", "cost")
+SCALARS = ("name", "replicates", "arms", "timeout_s", "protocol", "sampling", "cost")
 SHORTHAND = {"models": "source", "precisions": "name", "runners": "name"}
 
 
@@ -47,6 +57,7 @@ class _Reader:
             "runners": self._entries("runners", self._runner),
             "workloads": self._entries("workloads", self._workload),
             "protocol": self._checked(Protocol, _given(data, "protocol"), ("protocol",)),
+            "sampling": self._checked(Sampling, _given(data, "sampling"), ("sampling",)),
             "cost": self._cost(_given(data, "cost")),
             "name": data.get("name", self.source.path.stem),
         }
@@ -55,7 +66,7 @@ class _Reader:
             or not parts["name"].replace("-", "").replace("_", "").replace(".", "").isalnum()
         ):
             self._say(("name",), "must be letters, digits, '-', '_' and '.' only: it names the run's folder")
-        extra = {key: data[key] for key in ("replicates", "timeout_s") if key in data}
+        extra = {key: data[key] for key in ("replicates", "arms", "timeout_s") if key in data}
         if self.errors:
             self._checked_fields(extra)
             raise InputError(*self.errors)

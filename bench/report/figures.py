@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from bench.metrics.percentiles import TooFew
+from bench.metrics.roofline import Roofline
 from bench.metrics.statistics import Estimate
 from bench.report import table
-from bench.report.rows import Row
+from bench.report.rows import Energy, Row
 
 REPORT_SCHEMA_VERSION = 1
 
@@ -18,6 +20,13 @@ _FIGURES = (
     "e2el_s",
     "load_s",
     "first_generate_s",
+)
+_DOLLARS = (
+    "input_usd_per_mtok",
+    "output_usd_per_mtok",
+    "blended_usd_per_mtok",
+    "usd_per_request",
+    "electricity_usd_per_mtok",
 )
 
 
@@ -46,18 +55,53 @@ def flat(row: Row) -> dict[str, Any]:
     memory = {} if figures is None else figures.memory.model_dump(exclude={"reasons"})
     line.update(memory)
     dollars = row.dollars
+    if figures is not None:
+        line.update(_of_energy(figures.energy))
+        line.update(_of_roofline(figures.roofline))
+        line.update(_of_percentiles(figures.percentiles))
+    line["stop"] = None if row.stop is None else row.stop.ending
+    line["stop_half_width"] = None if row.stop is None else row.stop.half_width
+    line["stop_target"] = None if row.stop is None else row.stop.target
     line["usd_per_hour"] = None if dollars is None else dollars.rate.usd_per_hour
     line["utilisation"] = None if dollars is None else dollars.utilisation
-    line["input_usd_per_mtok"] = None if dollars is None else dollars.split.input_usd_per_mtok
-    line["output_usd_per_mtok"] = None if dollars is None else dollars.split.output_usd_per_mtok
-    line.update(_with_interval("blended_usd_per_mtok", None if dollars is None else dollars.blended_usd_per_mtok))
-    line.update(_with_interval("usd_per_request", None if dollars is None else dollars.usd_per_request))
+    for name in _DOLLARS:
+        line.update(_with_interval(name, None if dollars is None else getattr(dollars, name)))
+    line["floor_usd_per_mtok"] = None if dollars is None else dollars.floor_usd_per_mtok
     best = table.cheapest(row)
     line["cheapest_api"] = None if best is None else best.api
     line["cheapest_api_usd_per_request"] = None if best is None else best.api_usd_per_request
     line.update(_with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
+    line["command"] = row.command
     return line
+
+
+def _of_energy(of: Energy) -> dict[str, Any]:
+    parts = of.parts_j_per_output_token
+    return {
+        **_with_interval("energy_j_per_output_token", of.j_per_output_token),
+        **{f"{name}_per_output_token": parts.get(name) for name in ("gpu_energy_j", "cpu_energy_j", "dram_energy_j")},
+    }
+
+
+def _of_roofline(of: Roofline) -> dict[str, Any]:
+    return {
+        **_with_interval("mbu", of.mbu),
+        **_with_interval("mfu", of.mfu),
+        "decode_limit": of.limit,
+        "prefill_limit": of.prefill_limit,
+        "floor_ttft_s": of.floor_ttft_s,
+        "floor_tpot_s": of.floor_step_s,
+        "floor_e2el_s": of.floor_e2el_s,
+    }
+
+
+def _of_percentiles(of: dict[str, dict[float, float | TooFew]]) -> dict[str, Any]:
+    return {
+        f"{name.removesuffix('_s')}_p{which}_s": str(value) if isinstance(value, TooFew) else value
+        for name, found in of.items()
+        for which, value in found.items()
+    }
 
 
 def nested(row: Row) -> dict[str, Any]:
@@ -66,8 +110,15 @@ def nested(row: Row) -> dict[str, Any]:
     whole["cell"] = row.cell.model_dump(mode="json")
     whole["environment"] = row.environment.model_dump(mode="json")
     whole["facts"] = None if row.figures is None else row.figures.facts.model_dump(mode="json")
+    whole["energy_sources"] = {} if row.figures is None else row.figures.energy.sources
+    whole["energy_reasons"] = {} if row.figures is None else row.figures.energy.reasons
+    whole["ceiling"] = None if row.figures is None else row.figures.roofline.basis
+    whole["no_ceiling_because"] = None if row.figures is None else row.figures.roofline.reason
     whole["memory_reasons"] = {} if row.figures is None else row.figures.memory.reasons
-    whole["reasons"] = [{"code": reason.code, "what": reason.what, "remedy": reason.remedy} for reason in row.verdict]
+    whole["reasons"] = [
+        {"code": reason.code, "what": reason.what, "remedy": reason.remedy, "fatal": reason.fatal}
+        for reason in row.verdict
+    ]
     whole["error"] = None if row.failure is None else row.failure.model_dump(mode="json")
     whole["no_dollars_because"] = row.no_dollars_because
     whole["hardware_price"] = None if row.dollars is None else row.dollars.rate.basis

@@ -16,7 +16,9 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
     for number, row in enumerate(rows, 1):
         for text in (
             *_dollar_notes(row),
+            *_limit_notes(row),
             *_model_notes(row),
+            *_sampling_notes(row),
             _machine_note(row),
             *_against(row),
             *_weights_notes(row, cells),
@@ -36,6 +38,51 @@ def _against(row: Row) -> list[str]:
     if row.no_dollars_because:
         found.append(f"no dollars: {row.no_dollars_because}")
     return found
+
+
+def _limit_notes(row: Row) -> list[str]:
+    """What the physical limit was taken from, or why there is none; the same for energy."""
+    if row.figures is None:
+        return []
+    of, energy = row.figures.roofline, row.figures.energy
+    if of.mbu is None and of.mfu is None:
+        notes = [f"MBU and MFU: not available: {of.reason}."]
+    else:
+        notes = [
+            f"MBU, MFU, floor: bytes of a decode step over the bandwidth, FLOPs of the prefill over the peak rate, and "
+            f"$/Mtok blended at both limits; ceiling: {of.basis}. Decode limit: the resource that bounds decode here, "
+            "and the share of that bound which was reached."
+        ]
+        if of.reason:
+            notes.append(f"Not available: {of.reason}.")
+    if energy.j_per_output_token is None:
+        notes.append(f"Energy: not available: {'; '.join(dict.fromkeys(energy.reasons.values()))}.")
+    else:
+        counters = ", ".join(f"{name.removesuffix('_energy_j')}: {source}" for name, source in energy.sources.items())
+        notes.append(
+            f"J/token: joules of the timed rounds over output tokens, the prompt's share included; {counters}."
+        )
+        if row.dollars is not None and row.dollars.electricity_usd_per_mtok is not None:
+            notes.append(
+                "Electricity per million output tokens, for owned hardware: a cloud price has it in it already."
+            )
+    return notes
+
+
+def _sampling_notes(row: Row) -> list[str]:
+    """Why no more replicates were measured."""
+    stop = row.stop
+    if stop is None or row.figures is None:
+        return []
+    target = f"±{stop.target:.1%}"
+    width = "" if stop.half_width is None else f" at ±{stop.half_width:.1%}"
+    if stop.ending == "target":
+        return [f"Sampling ended because prefill, decode and output rates were within {target}."]
+    if stop.ending == "budget":
+        return [f"Sampling ended{width}, before {target}, by the time budget (sampling.budget_s)."]
+    if stop.ending == "max-replicates":
+        return [f"Sampling ended{width}, before {target}, by the number of replicates (sampling.max_replicates)."]
+    return []
 
 
 def _weights_notes(row: Row, cells: "Counter[str]") -> list[str]:
@@ -72,8 +119,10 @@ def _api(name: str) -> str:
 def _model_notes(row: Row) -> list[str]:
     notes = []
     if row.figures is not None:
-        interval = "; ± is a 95% interval over them" if row.replicates > 1 else ""
-        notes.append(f"Replicates (new processes, interleaved): {row.replicates} a row{interval}.")
+        interval = ""
+        if row.replicates > 1:
+            interval = "; ± is a 95% interval over them (TTFT has that of prefill, TPOT that of decode)"
+        notes.append(f"Replicates (new processes, interleaved in random order): {row.replicates} a row{interval}.")
     if table.is_random(row):
         notes.append("Random weights: true shapes, so true speed and memory of a dense model; no quality.")
     if row.cell.model.source.startswith("builtin:"):

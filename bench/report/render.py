@@ -13,20 +13,24 @@ from bench.report.headline import headline
 from bench.report.rows import Row
 
 FORMATS = ("table", "md", "csv", "json")
+PERCENTILES = "percentiles over batches, in ms (what n counts: docs/metrics.md)"
 
 
-def render(rows: Sequence[Row], form: str, width: int | None = None) -> str:
-    """The whole report in one of `FORMATS`; `width` is the terminal's, for `table` alone."""
+def render(rows: Sequence[Row], form: str, width: int | None = None, percentiles: bool = False) -> str:
+    """The whole report in one of `FORMATS`; `width` is the terminal's, for `table` alone.
+
+    `percentiles` adds a table of them; csv and json hold them anyway.
+    """
     if form == "md":
-        return markdown(rows)
+        return markdown(rows, percentiles)
     if form == "csv":
         return comma_separated(rows)
     if form == "json":
         return as_json(rows)
-    return terminal(rows, width)
+    return terminal(rows, width, percentiles)
 
 
-def terminal(rows: Sequence[Row], width: int | None) -> str:
+def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) -> str:
     """Tables drawn for a terminal; on a narrow one speed and dollars stand below each other."""
     from rich.console import Console
     from rich.measure import Measurement
@@ -42,9 +46,15 @@ def terminal(rows: Sequence[Row], width: int | None) -> str:
         console.print()
     else:
         names = [column for column in columns if column.group == "name"]
-        for group in ("speed", "dollars"):
-            console.print(_drawn(rows, [*names, *(column for column in columns if column.group == group)]))
-            console.print()
+        for group in ("speed", "limits", "dollars"):
+            own = [column for column in columns if column.group == group]
+            if own:
+                console.print(_drawn(rows, [*names, *own]))
+                console.print()
+    if percentiles:
+        console.print(PERCENTILES + "\n")
+        console.print(_grid(*table.percentile_table(rows), left=1))
+        console.print()
     headings, lines = table.api_table(rows)
     if lines:
         broken = [heading.replace("/", "/\n", 1) if "/" in heading else heading for heading in headings]
@@ -78,7 +88,7 @@ def _grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: int |
     return grid
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Row], percentiles: bool = False) -> str:
     """GitHub-flavoured tables and footnotes."""
     from tabulate import tabulate
 
@@ -93,6 +103,8 @@ def markdown(rows: Sequence[Row]) -> str:
     parts = [_escaped(text) for text in (headline(rows),) if text]
     parts += [f"**{_escaped(caption)}**"] if caption else []
     parts.append(grid([column.heading for column in columns], lines, left))
+    if percentiles:
+        parts += [f"**{PERCENTILES}**", grid(*table.percentile_table(rows), (0,))]
     headings, compared = table.api_table(rows)
     if compared:
         parts += ["**the same requests at APIs**", grid(headings, compared, (0,))]

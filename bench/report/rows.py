@@ -1,14 +1,47 @@
 """From records to rows: one a cell, with every figure derived anew. Needs no engine and no rerun."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from bench.cost import api_prices, dollars, hourly
 from bench.errors import InputError
-from bench.metrics import latency, statistics, verdict
+from bench.metrics import statistics
+from bench.metrics.independence import grouped_percentiles
+from bench.metrics.percentiles import TooFew
+from bench.metrics.roofline import Roofline, roofline
 from bench.metrics.statistics import Estimate
 from bench.metrics.verdict import Reason
-from bench.schema import Cell, CostChoices, Environment, Failure, Measurement, Memory, ModelFacts, Record, Status
+from bench.models import catalogue
+from bench.report.gather import Gathered, gather
+from bench.schema import (
+    Ceiling,
+    Cell,
+    CostChoices,
+    Environment,
+    Failure,
+    Memory,
+    Model,
+    ModelFacts,
+    Record,
+    Status,
+    Stop,
+)
+
+CeilingOf = Callable[[Environment, ModelFacts], tuple[Ceiling | None, str]]
+"""The ceiling of what a row ran on, and on whose word; None and the reason where nobody knows it."""
+
+PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Joules of the timed windows over their output tokens; the prompt's energy is in it."""
+
+    j_per_output_token: Estimate | None
+    parts_j_per_output_token: dict[str, float]
+    sources: dict[str, str]
+    reasons: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -24,9 +57,14 @@ class Figures:
     output_tokens_per_s: Estimate
     total_tokens_per_s: Estimate
     prefill_share: float
+    prefill_s: Estimate
+    decode_s: Estimate | None
     load_s: Estimate | None
     first_generate_s: Estimate | None
     memory: Memory
+    energy: Energy
+    roofline: Roofline
+    percentiles: dict[str, dict[float, float | TooFew]]
 
 
 @dataclass(frozen=True)
@@ -45,9 +83,12 @@ class Dollars:
 
     rate: hourly.HourlyRate
     utilisation: float
-    split: dollars.Split
+    input_usd_per_mtok: Estimate | None
+    output_usd_per_mtok: Estimate | None
     blended_usd_per_mtok: Estimate
     usd_per_request: Estimate
+    floor_usd_per_mtok: float | None
+    electricity_usd_per_mtok: Estimate | None
     apis: tuple[ApiComparison, ...]
 
 
@@ -64,95 +105,83 @@ class Row:
     verdict: tuple[Reason, ...] = ()
     failure: Failure | None = None
     no_dollars_because: str | None = None
+    command: str | None = None
+    stop: Stop | None = None
 
 
-@dataclass
-class _Group:
-    cell: Cell
-    environment: Environment
-    ok: list[Measurement] = field(default_factory=list)
-    failed: list[Record] = field(default_factory=list)
-
-
-def rows(records: Iterable[Record], choices: CostChoices, order: Sequence[str] = ()) -> list[Row]:
+def rows(
+    records: Iterable[Record], choices: CostChoices, order: Sequence[str] = (), ceiling_of: CeilingOf | None = None
+) -> list[Row]:
     """One row a cell and machine, in the order of the plan (`order`: cell ids), then as measured.
 
     Raises InputError for an API that is not known.
     """
     apis = [api_prices.lookup(name) for name in choices.apis or api_prices.DEFAULT_APIS]
-    groups: dict[tuple[str, ...], _Group] = {}
-    for record in records:
-        key = _key(record)
-        group = groups.setdefault(key, _Group(record.cell, record.environment))
-        if record.status == "ok" and record.measurement is not None:
-            group.ok.append(record.measurement)
-        else:
-            group.failed.append(record)
-    _join_failures(groups)
+    groups = gather(records)
     place = {cell_id: index for index, cell_id in enumerate(order)}
     keys = sorted(groups, key=lambda key: place.get(key[0], len(place)))
-    return [_row(groups[key], choices, apis) for key in keys]
+    return [_row(groups[key], choices, apis, ceiling_of or _no_ceiling) for key in keys]
 
 
-def _key(record: Record) -> tuple[str, ...]:
-    """Records of one row: the same cell on the same machine, and the same weights on the same kind of device."""
-    own = (record.cell.cell_id, record.environment.fingerprint())
-    if record.measurement is None:
-        return own
-    facts = record.measurement.facts
-    return (*own, facts.weights_id or "", *(device.name for device in facts.accelerators))
+def _no_ceiling(_: Environment, __: ModelFacts) -> tuple[Ceiling | None, str]:
+    return None, "no ceiling was asked for"
 
 
-def _join_failures(groups: dict[tuple[str, ...], _Group]) -> None:
-    """A failure knows its cell and machine alone; it stands beside what was measured of them, if anything was."""
-    for key in [key for key, group in groups.items() if not group.ok]:
-        others = [other for other in groups if other[:2] == key[:2] and groups[other].ok]
-        if others:
-            groups[others[0]].failed += groups.pop(key).failed
-
-
-def _row(group: _Group, choices: CostChoices, apis: Sequence[api_prices.ApiModel]) -> Row:
-    if not group.ok:
-        last = group.failed[-1]
-        return Row(group.cell, group.environment, last.status, 0, failure=last.error)
-    figures = _figures(group.cell, group.ok)
-    reasons = list(verdict.judge(group.ok))
-    # A failure that a later replicate or a retry made good is still said.
-    if group.failed:
-        statuses = ", ".join(sorted({record.status for record in group.failed}))
-        reasons.append(
-            Reason(
-                "failures", f"{len(group.failed)} more replicates failed ({statuses})", "see logs/ in the run's folder"
-            )
-        )
-    priced: Dollars | None = None
-    problem: str | None = None
+def _row(group: Gathered, choices: CostChoices, apis: Sequence[api_prices.ApiModel], ceiling_of: CeilingOf) -> Row:
+    said = {"command": group.command, "stop": group.stop}
+    if group.facts is None:
+        return Row(group.cell, group.environment, group.last_status, 0, failure=group.failure, **said)  # type: ignore[arg-type]
     try:
-        priced = _dollars(group.cell, group.environment, figures, choices, apis)
+        figures = _figures(group, group.facts, ceiling_of)
     except InputError as error:
-        problem = error.lines[0]
+        failure = Failure(reason=error.lines[0], remedy="measure it again")
+        return Row(group.cell, group.environment, "invalid", 0, failure=failure, **said)  # type: ignore[arg-type]
+    reasons = [*group.evidence.reasons(), *_above_the_ceiling(figures.roofline)]
+    # A failure that a later replicate or a retry made good is still said.
+    if group.failures:
+        statuses = ", ".join(sorted(set(group.failures)))
+        what = f"{len(group.failures)} more replicates failed ({statuses})"
+        reasons.append(Reason("failures", what, "see logs/ in the run's folder"))
+    priced: Dollars | None = None
+    problem = ", ".join(reason.code for reason in reasons if reason.fatal) or None
+    if problem is None:
+        try:
+            priced = _dollars(group.cell, group.environment, figures, choices, apis)
+        except InputError as error:
+            problem = error.lines[0]
     return Row(
         group.cell,
         group.environment,
         "ok",
-        len(group.ok),
+        group.evidence.replicates,
         figures=figures,
         dollars=priced,
         verdict=tuple(reasons),
         no_dollars_because=problem,
+        **said,  # type: ignore[arg-type]
     )
 
 
-def _figures(cell: Cell, measured: Sequence[Measurement]) -> Figures:
-    work = cell.workload
-    times = [latency.of_replicate(one) for one in measured]
+def _above_the_ceiling(of: Roofline) -> list[Reason]:
+    above = [name for name, share in (("MBU", of.mbu), ("MFU", of.mfu)) if share is not None and share.value > 1]
+    if not above:
+        return []
+    what = f"{' and '.join(above)} above 100%, so the ceiling was measured too low or the formula does not fit"
+    return [Reason("above-ceiling", what, "run `bench hardware` on the quiet machine")]
+
+
+def _figures(group: Gathered, facts: ModelFacts, ceiling_of: CeilingOf) -> Figures:
+    work = group.cell.workload
     prompt_tokens = work.batch_size * work.input_tokens
     new_tokens = work.batch_size * work.output_tokens
-    ttft = _needed([one.ttft_s for one in times])
-    e2el = _needed([one.e2el_s for one in times])
-    tpot = statistics.estimate([one.tpot_s for one in times if one.tpot_s is not None])
+    ttft = _needed(group.ttft_s)
+    e2el = _needed(group.e2el_s)
+    tpot = statistics.estimate(group.tpot_s)
+    shares = group.prefill_share
+    ceiling, basis = ceiling_of(group.environment, facts)
+    config = facts.config or _config(group.cell.model)
     return Figures(
-        facts=measured[0].facts,
+        facts=facts,
         ttft_s=ttft,
         e2el_s=e2el,
         tpot_s=tpot,
@@ -161,29 +190,46 @@ def _figures(cell: Cell, measured: Sequence[Measurement]) -> Figures:
         output_tokens_per_s=e2el.into(new_tokens),
         total_tokens_per_s=e2el.into(prompt_tokens + new_tokens),
         # Of the sum of the parts, so that the two dollar figures add up to the bill exactly.
-        prefill_share=sum(one.ttft_s / (one.ttft_s + one.decode_s) for one in times) / len(times),
-        load_s=statistics.estimate([one.load_s for one in measured]),
-        first_generate_s=statistics.estimate([one.first_generate_s for one in measured]),
-        memory=_peaks([one.memory for one in measured]),
+        prefill_share=sum(shares) / len(shares),
+        prefill_s=_needed([whole * share for whole, share in zip(group.e2el_s, shares, strict=True)]),
+        decode_s=statistics.estimate([whole * (1 - share) for whole, share in zip(group.e2el_s, shares, strict=True)]),
+        load_s=statistics.estimate(group.load_s),
+        first_generate_s=statistics.estimate(group.first_generate_s),
+        memory=group.peaks(),
+        energy=_energy(group),
+        roofline=roofline(config, facts, group.cell.precision, work, ttft, tpot, ceiling, basis),
+        percentiles=_percentiles(group),
     )
 
 
-def _needed(values: list[float]) -> Estimate:
+def _config(model: Model) -> dict[str, Any]:
+    """The sizes of a model whose record does not hold them, where its name says enough; the files may be elsewhere."""
+    try:
+        return catalogue.config(model) or {}
+    except InputError:
+        return {}
+
+
+def _needed(values: Sequence[float]) -> Estimate:
     found = statistics.estimate(values)
     if found is None:
         raise InputError("a record has a time of zero or less; it was not written by this program")
     return found
 
 
-def _peaks(memories: Sequence[Memory]) -> Memory:
-    """The largest of each counter over the replicates."""
-    found: dict[str, int | None] = {}
-    for name in Memory.model_fields:
-        if name != "reasons":
-            values = [getattr(one, name) for one in memories if getattr(one, name) is not None]
-            found[name] = max(values) if values else None
-    reasons = {name: why for one in memories for name, why in one.reasons.items() if found.get(name) is None}
-    return Memory(**found, reasons=reasons)
+def _energy(group: Gathered) -> Energy:
+    found = group.energy
+    parts = {name: joules / found.tokens[name] for name, joules in found.joules.items()}
+    return Energy(statistics.estimate(found.per_token), parts, found.sources, found.reasons)
+
+
+def _percentiles(group: Gathered) -> dict[str, dict[float, float | TooFew]]:
+    """Over batches: the rows of one batch share their stamps, and rounds of one process are alike (so: effective n)."""
+    found = {}
+    for name, values in zip(("ttft_s", "tpot_s", "e2el_s"), group.rounds, strict=True):
+        if values:
+            found[name] = grouped_percentiles(values, [int(count) for count in group.rounds_each], PERCENTILES)
+    return found
 
 
 def _dollars(
@@ -198,7 +244,6 @@ def _dollars(
     per_second = dollars.bill_usd(rate.usd_per_hour, 1.0, choices.utilisation)
     bill = figures.e2el_s.times(per_second)
     per_request = bill.times(1 / work.batch_size)
-    prompt_tokens, new_tokens = work.batch_size * work.input_tokens, work.batch_size * work.output_tokens
     compared = []
     for api in apis:
         price = api.request_usd(work.input_tokens, work.output_tokens)
@@ -211,11 +256,27 @@ def _dollars(
                 break_even_utilisation=dollars.break_even_utilisation(full_load, price),
             )
         )
+    prompt_tokens, new_tokens = work.batch_size * work.input_tokens, work.batch_size * work.output_tokens
+    parts = dollars.split(bill.value, figures.prefill_share, prompt_tokens, new_tokens)
+    floor_s = figures.roofline.floor_e2el_s
+    joules = figures.energy.j_per_output_token
     return Dollars(
         rate=rate,
         utilisation=choices.utilisation,
-        split=dollars.split(bill.value, figures.prefill_share, prompt_tokens, new_tokens),
+        input_usd_per_mtok=_around(parts.input_usd_per_mtok, figures.prefill_s),
+        output_usd_per_mtok=_around(parts.output_usd_per_mtok, figures.decode_s),
         blended_usd_per_mtok=bill.times(dollars.per_mtok(1.0, prompt_tokens + new_tokens)),
         usd_per_request=per_request,
+        floor_usd_per_mtok=None
+        if floor_s is None
+        else dollars.per_mtok(floor_s * per_second, prompt_tokens + new_tokens),
+        electricity_usd_per_mtok=None
+        if joules is None or choices.usd_per_kwh is None
+        else joules.times(dollars.electricity_usd_per_mtok(1.0, choices.usd_per_kwh)),
         apis=tuple(compared),
     )
+
+
+def _around(value: float | None, like: Estimate | None) -> Estimate | None:
+    """A figure with the relative interval of the time that it is proportional to."""
+    return None if value is None or like is None else like.times(value / like.value)

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.metrics.percentiles import TooFew
 from bench.metrics.statistics import Estimate
 from bench.models import catalogue
-from bench.report.rows import ApiComparison, Row
+from bench.report.rows import PERCENTILES, ApiComparison, Row
 
 MS = 1e3
 GB = 1e9
@@ -55,8 +56,12 @@ def spread(of: Estimate | None) -> str:
 
     >>> spread(Estimate(10.0, 9.5, 10.526, 3))
     ' ±5%'
+    >>> spread(Estimate(10.0, None, None, 1))
+    ' ±?'
     """
     half = None if of is None else of.spread()
+    if of is not None and half is None:
+        return " ±?"  # one replicate: nobody knows
     return "" if half is None else f" ±{half:.0%}" if half >= 0.0095 else f" ±{half:.1%}"
 
 
@@ -136,8 +141,30 @@ def _peak(row: Row) -> str:
     return NONE if size is None else number(size / GB)
 
 
-def _split(which: str) -> Callable[[Row], str]:
-    return lambda row: NONE if row.dollars is None else number(getattr(row.dollars.split, f"{which}_usd_per_mtok"))
+def _dollar(name: str) -> Callable[[Row], str]:
+    return _estimate(lambda row: None if row.dollars is None else getattr(row.dollars, name), interval=True)
+
+
+def _floor(row: Row) -> str:
+    return NONE if row.dollars is None else number(row.dollars.floor_usd_per_mtok)
+
+
+def _share(name: str) -> Callable[[Row], str]:
+    def text(row: Row) -> str:
+        found = None if row.figures is None else getattr(row.figures.roofline, name)
+        return NONE if found is None else percent(found.value)
+
+    return text
+
+
+def _limit(row: Row) -> str:
+    """The resource that bounds decode on this device, and the share of that bound which was reached."""
+    if row.figures is None or row.figures.tpot_s is None:
+        return NONE
+    roofline = row.figures.roofline
+    if roofline.limit is None or roofline.floor_step_s is None:
+        return NONE
+    return f"{roofline.limit} {percent(roofline.floor_step_s / row.figures.tpot_s.value)}"
 
 
 def _ratio(row: Row) -> str:
@@ -152,6 +179,9 @@ def _break_even(row: Row) -> str:
     return "never" if found.break_even_utilisation is None else percent(found.break_even_utilisation)
 
 
+DROPPED_WHEN_EMPTY = ("utilisation", "J/token", "MBU", "MFU", "decode limit", "floor", "electricity $/Mtok")
+"""Columns that a footnote stands in for where no row has a figure."""
+
 COLUMNS: tuple[Column, ...] = (
     Column("model", "name", model, numeric=False),
     Column("runner", "name", runner, numeric=False),
@@ -160,18 +190,24 @@ COLUMNS: tuple[Column, ...] = (
     Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),
     Column("out", "name", lambda row: str(row.cell.workload.output_tokens)),
     Column("utilisation", "name", lambda row: NONE if row.dollars is None else percent(row.dollars.utilisation)),
-    Column("prefill tok/s", "speed", _estimate(_figure("prefill_tokens_per_s"))),
+    Column("prefill tok/s", "speed", _estimate(_figure("prefill_tokens_per_s"), interval=True)),
     Column("decode tok/s", "speed", _estimate(_figure("decode_tokens_per_s"), interval=True)),
     Column("TTFT ms", "speed", _estimate(_figure("ttft_s"), MS)),
     Column("TPOT ms", "speed", _estimate(_figure("tpot_s"), MS)),
     Column("peak GB", "speed", _peak),
-    Column("$/Mtok in", "dollars", _split("input")),
-    Column("$/Mtok out", "dollars", _split("output")),
     Column(
-        "$/Mtok blended",
-        "dollars",
-        _estimate(lambda row: None if row.dollars is None else row.dollars.blended_usd_per_mtok, interval=True),
+        "J/token",
+        "limits",
+        _estimate(lambda row: None if row.figures is None else row.figures.energy.j_per_output_token, interval=True),
     ),
+    Column("MBU", "limits", _share("mbu")),
+    Column("MFU", "limits", _share("mfu")),
+    Column("decode limit", "limits", _limit),
+    Column("$/Mtok in", "dollars", _dollar("input_usd_per_mtok")),
+    Column("$/Mtok out", "dollars", _dollar("output_usd_per_mtok")),
+    Column("$/Mtok blended", "dollars", _dollar("blended_usd_per_mtok")),
+    Column("floor", "limits", _floor),
+    Column("electricity $/Mtok", "dollars", _dollar("electricity_usd_per_mtok")),
     Column("vs API", "dollars", _ratio),
     Column("break-even", "dollars", _break_even),
     Column("verdict", "dollars", verdict, numeric=False),
@@ -188,7 +224,7 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
         if column.heading == "runner" and telling:
             column = Column("runner", "name", lambda row: runner(row, telling), numeric=False)
         texts = {column.text(row) for row in rows} - {NONE} or {NONE}
-        if column.heading == "utilisation" and texts == {NONE}:
+        if column.heading in DROPPED_WHEN_EMPTY and texts == {NONE}:
             continue
         if column.group == "name" and column.heading != "precision" and len(texts) == 1 and len(rows) > 1:
             text = texts.pop()
@@ -210,6 +246,22 @@ def telling_options(rows: Sequence[Row]) -> dict[str, str | None]:
             common, count = values.most_common(1)[0]
             found[key] = common if 2 * count > values.total() else None
     return found
+
+
+def percentile_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Headings and lines of TTFT, TPOT and end-to-end percentiles, or how many samples they lack."""
+    names = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2el_s": "E2EL"}
+    headings = ["", *(f"{label} p{which}" for label in names.values() for which in PERCENTILES)]
+    lines = []
+    for index, row in enumerate(rows, 1):
+        found = {} if row.figures is None else row.figures.percentiles
+        texts = [_percentile(found.get(name, {}).get(which)) for name in names for which in PERCENTILES]
+        lines.append((f"#{index} {catalogue.label(row.cell.model)} {precision(row)}", *texts))
+    return headings, lines
+
+
+def _percentile(value: float | TooFew | None) -> str:
+    return str(value) if isinstance(value, TooFew) else number(None if value is None else value * MS)
 
 
 def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:

@@ -6,10 +6,10 @@ knows a runner's name. `docs/adding-a-runner.md` shows a whole one.
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -66,6 +66,15 @@ class Runner(Protocol):
 
     def out_of_memory(self, error: BaseException) -> bool:
         """Whether `error` is this engine's way of saying that memory ran out."""
+        ...
+
+
+@runtime_checkable
+class CountsEnergy(Protocol):
+    """A runner whose engine counts its own energy, because it runs elsewhere. Its count replaces this machine's."""
+
+    def energy_j(self) -> Mapping[str, float]:
+        """Joules so far under `gpu_energy_j`, `cpu_energy_j` and `dram_energy_j`, those that are known."""
         ...
 
 

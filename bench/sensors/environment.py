@@ -14,7 +14,7 @@ from bench import __version__
 from bench.schema import Environment
 from bench.sensors import nvidia
 
-INSTRUMENT = 1
+INSTRUMENT = 2
 """Raised when a change of the harness can move a figure (CHANGELOG, Numbers): records of two are not pooled."""
 
 
@@ -33,8 +33,12 @@ def detect(packages: tuple[str, ...] = ()) -> Environment:
         cpu_logical=psutil.cpu_count() or 1,
         cpu_physical=psutil.cpu_count(logical=False),
         cpu_usable=usable_cpus(),
+        cpu_affinity=_affinity(),
+        cpu_flags=_cpu_flags(),
+        cpu_smt=_smt(),
         cpu_governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         numa_nodes=len(list(Path("/sys/devices/system/node").glob("node[0-9]*"))) or None,
+        virtual_machine=_virtual(),
         memory_total_bytes=memory.total,
         memory_limit_bytes=memory_limit_bytes(),
         accelerators=nvidia.accelerators(),
@@ -49,6 +53,42 @@ def _versions(packages: tuple[str, ...]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+_X86 = "sse4_2 avx avx2 fma f16c avx_vnni avx512f avx512bw avx512dq avx512vl avx512_vnni avx512_bf16 avx512_fp16"
+_AMX = "amx_tile amx_bf16 amx_int8 amx_fp16"
+_ARM = "asimd asimdhp asimddp fphp bf16 i8mm sve sve2 sme"
+KERNEL_FLAGS = frozenset(f"{_X86} {_AMX} {_ARM}".split())
+"""Instruction sets that matrix libraries choose their kernels by (x86 and Arm names of the Linux kernel)."""
+
+
+def _cpu_flags() -> tuple[str, ...]:
+    return tuple(sorted(_all_flags() & KERNEL_FLAGS))
+
+
+def _all_flags() -> set[str]:
+    for line in (_read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith(("flags", "Features")):
+            return set(line.partition(":")[2].split())
+    return set()
+
+
+def _virtual() -> bool | None:
+    """Whether a hypervisor runs this system; x86 alone says so in a flag."""
+    flags = _all_flags()
+    return "hypervisor" in flags if "avx" in flags or "sse4_2" in flags else None
+
+
+def _smt() -> bool | None:
+    text = _read("/sys/devices/system/cpu/smt/active")
+    return text == "1" if text in ("0", "1") else None
+
+
+def _affinity() -> tuple[int, ...] | None:
+    try:
+        return tuple(sorted(os.sched_getaffinity(0)))
+    except AttributeError:
+        return None
 
 
 def usable_cpus() -> int:

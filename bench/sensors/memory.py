@@ -38,13 +38,16 @@ def peak_rss_bytes() -> int | None:
 class MemorySampler:
     """Samples the process tree (and the device) while a round runs; peaks that the kernel keeps are read at the end."""
 
-    def __init__(self, cuda: bool) -> None:
-        self._on_cuda = cuda
+    def __init__(self, devices: tuple[str, ...]) -> None:
+        """`devices`: accelerators in use as torch names them, empty on a CPU."""
+        self._devices = devices
+        self._on_cuda = bool(devices)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._rss = 0
         self._pss: int | None = None
         self._device_used: int | None = None
+        self._device_process: int | None = None
         self._kernel_peak = False
         self._reading: Memory | None = None
 
@@ -86,6 +89,10 @@ class MemorySampler:
             reserved = sum(torch.cuda.max_memory_reserved(index) for index in devices)
         if self._device_used is None:
             reasons["device_used_peak_bytes"] = nvidia.reason() or "no CUDA device in use"
+        if self._device_process is None:
+            reasons["device_process_peak_bytes"] = nvidia.reason() or (
+                "the driver does not say which process is this one" if self._on_cuda else "no CUDA device in use"
+            )
         if not peak:
             reasons["rss_peak_bytes"] = "the process could not be sampled"
         return Memory(
@@ -94,6 +101,7 @@ class MemorySampler:
             cuda_peak_allocated_bytes=allocated,
             cuda_peak_reserved_bytes=reserved,
             device_used_peak_bytes=self._device_used,
+            device_process_peak_bytes=self._device_process,
             reasons=reasons,
         )
 
@@ -113,6 +121,9 @@ class MemorySampler:
                 used = nvidia.used_bytes()
                 if used is not None:
                     self._device_used = max(self._device_used or 0, used)
+                held = nvidia.process_used_bytes(self._devices)
+                if held is not None:
+                    self._device_process = max(self._device_process or 0, held)
             if self._stop.wait(INTERVAL_S):
                 return
 

@@ -1,10 +1,12 @@
 """NVIDIA devices through NVML. Nothing here raises: without a driver there are no devices, and a reason."""
 
+import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from bench.schema import Accelerator
+from bench.schema import Accelerator, DeviceState
 
 
 @cache
@@ -43,10 +45,87 @@ def accelerators() -> tuple[Accelerator, ...]:
                 name=_text(_asked(library.nvmlDeviceGetName, handle) or "NVIDIA device"),
                 memory_bytes=None if memory is None else int(memory.total),
                 driver=None if driver is None else _text(driver),
+                cuda_driver=_cuda_version(_asked(library.nvmlSystemGetCudaDriverVersion_v2)),
                 power_limit_w=None if limit_mw is None else limit_mw / 1000,
             )
         )
     return tuple(found)
+
+
+def states(devices: tuple[str, ...]) -> tuple[DeviceState, ...]:
+    """The devices in use, named as torch names them (`cuda:1`), as they are now. Those unknown to NVML are left out."""
+    library, why = _library()
+    if why is not None:
+        return ()
+    handles = [_handle(library, device) for device in devices]
+    return tuple(_state(library, handle) for handle in handles if handle is not None)
+
+
+def _state(library: Any, handle: Any) -> DeviceState:
+    mask = _asked(library.nvmlDeviceGetCurrentClocksThrottleReasons, handle) or 0
+    processes = _asked(library.nvmlDeviceGetComputeRunningProcesses, handle)
+    power_mw = _asked(library.nvmlDeviceGetPowerUsage, handle)
+    limit_mw = _asked(library.nvmlDeviceGetEnforcedPowerLimit, handle)
+    sm_mhz = _asked(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_SM)
+    memory_mhz = _asked(library.nvmlDeviceGetClockInfo, handle, library.NVML_CLOCK_MEM)
+    return DeviceState(
+        sm_clock_hz=None if sm_mhz is None else sm_mhz * 1e6,
+        memory_clock_hz=None if memory_mhz is None else memory_mhz * 1e6,
+        power_w=None if power_mw is None else power_mw / 1000,
+        power_limit_w=None if limit_mw is None else limit_mw / 1000,
+        temperature_c=_asked(library.nvmlDeviceGetTemperature, handle, library.NVML_TEMPERATURE_GPU),
+        throttle_reasons=tuple(name for name, bit in _throttles(library).items() if mask & bit),
+        # One of them is ours; which one cannot be told, because in a container the driver names other process ids.
+        other_processes=None if processes is None else max(0, len(processes) - 1),
+    )
+
+
+def _throttles(library: Any) -> dict[str, int]:
+    """Reasons that slow a device under load (idle and application clocks are no such reasons)."""
+    return {
+        "power cap": library.nvmlClocksThrottleReasonSwPowerCap,
+        "hardware slowdown": library.nvmlClocksThrottleReasonHwSlowdown,
+        "thermal": library.nvmlClocksThrottleReasonSwThermalSlowdown
+        | library.nvmlClocksThrottleReasonHwThermalSlowdown,
+        "power brake": library.nvmlClocksThrottleReasonHwPowerBrakeSlowdown,
+    }
+
+
+def _handle(library: Any, device: str) -> Any:
+    """NVML numbers all devices by bus, torch the visible ones in CUDA's order: only the UUID is common to both."""
+    index = int(device.partition(":")[2] or 0)
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
+        if uuid is not None:
+            return _asked(library.nvmlDeviceGetHandleByUUID, f"GPU-{uuid}")
+    if os.environ.get("CUDA_VISIBLE_DEVICES") is None:
+        return _asked(library.nvmlDeviceGetHandleByIndex, index)
+    return None
+
+
+def process_used_bytes(devices: tuple[str, ...]) -> int | None:
+    """Memory that this process holds on the devices in use, as the driver counts it: contexts and kernels included.
+
+    None where the driver does not say, or where it cannot be told which of several processes is this one.
+    """
+    library, why = _library()
+    if why is not None:
+        return None
+    total = 0
+    for device in devices:
+        handle = _handle(library, device)
+        processes = None if handle is None else _asked(library.nvmlDeviceGetComputeRunningProcesses, handle)
+        own = [one for one in processes or () if one.pid == os.getpid()] or list(processes or ())
+        if len(own) != 1 or own[0].usedGpuMemory is None:
+            return None
+        total += int(own[0].usedGpuMemory)
+    return total or None
+
+
+def _cuda_version(number: int | None) -> str | None:
+    """NVML's 12040 is CUDA 12.4."""
+    return None if number is None else f"{number // 1000}.{number % 1000 // 10}"
 
 
 def _asked(call: Callable[..., Any], *arguments: Any) -> Any:

@@ -9,6 +9,7 @@ import torch
 from accelerate import init_empty_weights
 from transformers import AutoModelForCausalLM
 
+from bench.metrics import footprint
 from bench.models import builtin, catalogue, hub
 from bench.runners.transformers.load import Loaded
 from bench.runners.transformers.loop import input_device
@@ -45,6 +46,8 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         max_positions=getattr(config, "max_position_embeddings", None),
         random_weights=loaded.random_weights,
         weights_id=None if loaded.random_weights else _weights_id(model),
+        files={} if loaded.random_weights else {path.name: _checksum([path]) or "" for path in _weight_files(model)},
+        config=footprint.sizes(config.to_dict()),
         dtype=str(network.dtype).removeprefix("torch."),
         device=str(input_device(network)),
         placement=placement,
@@ -126,12 +129,21 @@ def _weights_id(model: Model) -> str | None:
         case "hub":
             commit = hub.commit(model)
             return None if commit is None else f"commit:{commit}"
+        case _:
+            return _checksum(_weight_files(model))
+
+
+def _weight_files(model: Model) -> list[Path]:
+    match catalogue.kind(model):
+        case "builtin":
+            folder = builtin.folder(model.source.removeprefix("builtin:"))
+        case "hub":
+            return hub.weight_files(model)
         case "gguf":
-            paths = [Path(model.source)]
+            return [Path(model.source)]
         case _:
             folder = Path(model.source)
-            paths = [folder / model.gguf_file] if model.gguf_file else sorted(folder.glob("*.safetensors"))
-    return _checksum(paths)
+    return [folder / model.gguf_file] if model.gguf_file else sorted(folder.glob("*.safetensors"))
 
 
 def _checksum(paths: list[Path]) -> str | None:

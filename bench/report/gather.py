@@ -1,0 +1,148 @@
+"""Records, folded one at a time into what a row is made of: a journal of any length in little memory."""
+
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bench.metrics import latency
+from bench.metrics.verdict import Evidence
+from bench.schema import Cell, Energy, Environment, Failure, Measurement, Memory, ModelFacts, Record, Status, Stop
+
+Key = tuple[str, ...]
+
+
+def _floats() -> "array[float]":
+    return array("d")
+
+
+@dataclass
+class Joules:
+    """Energy of the timed windows of a row, summed over the replicates that have the counter."""
+
+    joules: dict[str, float] = field(default_factory=dict)
+    tokens: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    per_token: "array[float]" = field(default_factory=_floats)
+
+    def add(self, energy: Energy | None, tokens: int) -> None:
+        """One window, in which `tokens` output tokens were made."""
+        if energy is None:
+            self.reasons.setdefault("energy", "measured before this program counted energy")
+            return
+        self.sources.update(energy.sources)
+        self.reasons.update(energy.reasons)
+        whole = 0.0
+        for name in ("gpu_energy_j", "cpu_energy_j", "dram_energy_j"):
+            used = getattr(energy, name)
+            if used is not None:
+                self.joules[name] = self.joules.get(name, 0.0) + used
+                self.tokens[name] = self.tokens.get(name, 0) + tokens
+                whole += used
+        if whole > 0:
+            self.per_token.append(whole / tokens)
+
+
+@dataclass
+class Gathered:
+    """One cell on one machine. Times in seconds, one a replicate in the order of the journal."""
+
+    cell: Cell
+    environment: Environment
+    facts: ModelFacts | None = None
+    ttft_s: "array[float]" = field(default_factory=_floats)
+    tpot_s: "array[float]" = field(default_factory=_floats)
+    e2el_s: "array[float]" = field(default_factory=_floats)
+    prefill_share: "array[float]" = field(default_factory=_floats)
+    load_s: "array[float]" = field(default_factory=_floats)
+    first_generate_s: "array[float]" = field(default_factory=_floats)
+    rounds: "list[array[float]]" = field(default_factory=lambda: [_floats(), _floats(), _floats()])
+    rounds_each: "array[float]" = field(default_factory=_floats)
+    memory: dict[str, int] = field(default_factory=dict)
+    memory_reasons: dict[str, str] = field(default_factory=dict)
+    energy: Joules = field(default_factory=Joules)
+    evidence: Evidence = field(default_factory=Evidence)
+    failures: list[Status] = field(default_factory=list)
+    failure: Failure | None = None
+    last_status: Status = "ok"
+    command: str | None = None
+    stop: Stop | None = None
+
+    def __post_init__(self) -> None:
+        self.evidence.cpus = self.environment.cpu_usable
+
+    def add(self, record: Record) -> None:
+        """Fold one more record of this cell and machine."""
+        self.command = record.command or self.command
+        self.stop = record.stop
+        if record.status == "ok" and record.measurement is not None:
+            self._add(record.measurement)
+        else:
+            self.last_status, self.failure = record.status, record.error
+            self.failures.append(record.status)
+
+    def _add(self, one: Measurement) -> None:
+        self.facts = self.facts or one.facts
+        rounds = [latency.of_round(each) for each in one.rounds]
+        times = latency.middle(rounds)
+        self.ttft_s.append(times.ttft_s)
+        self.e2el_s.append(times.e2el_s)
+        whole = times.ttft_s + times.decode_s
+        self.prefill_share.append(times.ttft_s / whole if whole > 0 else 0.0)  # such a row is refused later, not here
+        if times.tpot_s is not None:
+            self.tpot_s.append(times.tpot_s)
+        self.load_s.append(one.load_s)
+        self.first_generate_s.append(one.first_generate_s)
+        self.rounds_each.append(len(one.rounds))
+        for each in rounds:
+            for values, value in zip(self.rounds, (each.ttft_s, each.tpot_s, each.e2el_s), strict=True):
+                if value is not None:
+                    values.append(value)
+        self._add_memory(one.memory)
+        work = self.cell.workload
+        tokens = len(one.rounds) * work.batch_size * work.output_tokens
+        self.energy.add(None if one.window is None else one.window.energy, tokens)
+        self.evidence.add(one)
+
+    def _add_memory(self, memory: Memory) -> None:
+        for name in Memory.model_fields:
+            value = getattr(memory, name)
+            if isinstance(value, int):
+                self.memory[name] = max(value, self.memory.get(name, 0))
+        self.memory_reasons.update(memory.reasons)
+
+    def peaks(self) -> Memory:
+        """The largest of each counter over the replicates."""
+        reasons = {name: why for name, why in self.memory_reasons.items() if name not in self.memory}
+        return Memory(**self.memory, reasons=reasons)
+
+
+def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
+    """Every cell on every machine, in the order in which they first come."""
+    groups: dict[Key, Gathered] = {}
+    for record in records:
+        key = _key(record)
+        if key not in groups:
+            groups[key] = Gathered(record.cell, record.environment)
+        groups[key].add(record)
+    _join_failures(groups)
+    return groups
+
+
+def _key(record: Record) -> Key:
+    """Records of one row: the same cell on the same machine, and the same weights on the same kind of device."""
+    own = (record.cell.cell_id, record.environment.fingerprint())
+    if record.measurement is None:
+        return own
+    facts = record.measurement.facts
+    return (*own, facts.weights_id or "", *(device.name for device in facts.accelerators))
+
+
+def _join_failures(groups: dict[Key, Gathered]) -> None:
+    """A failure knows its cell and machine alone; it stands beside what was measured of them, if anything was."""
+    measured = {key[:2]: key for key in reversed(groups) if groups[key].facts is not None}
+    for key in [key for key, group in groups.items() if group.facts is None and key[:2] in measured]:
+        group = groups.pop(key)
+        other = groups[measured[key[:2]]]
+        other.failures += group.failures
+        other.failure = group.failure

@@ -1,0 +1,67 @@
+"""The nouns that cross a file or a process. Imports nothing of ours.
+
+Units are SI and stand in the name (`_s`, `_bytes`, `_usd`, `_w`); milliseconds, gigabytes and millions of tokens exist
+only in `bench/report/`. A record holds raw facts: no price, no percentile, no rounded unit. Whatever can be derived is
+derived when a record is read, so a new price or a better formula needs no new run.
+
+Models here ignore unknown keys, so that a record written by a newer version still loads. Configs are read with
+`extra="forbid"` (`bench/plan/`), so that a misspelt key never becomes a silent default.
+"""
+
+from bench.schema.choices import (
+    PRECISIONS,
+    Checkpoint,
+    CostChoices,
+    FourBit,
+    Int8,
+    Model,
+    Plain,
+    Precision,
+    Protocol,
+    RunnerChoice,
+    Sampling,
+    Sweep,
+    Workload,
+)
+from bench.schema.machine import Accelerator, Ceiling, Ceilings, DeviceState, Edge, Environment
+from bench.schema.measured import Energy, Measurement, Memory, ModelFacts, Round, Window
+from bench.schema.noun import DEFAULT_RUNNER, SCHEMA_VERSION, Ending, Noun, Status
+from bench.schema.record import Cell, Failure, Job, Record, Stop
+
+__all__ = [
+    "DEFAULT_RUNNER",
+    "PRECISIONS",
+    "SCHEMA_VERSION",
+    "Accelerator",
+    "Ceiling",
+    "Ceilings",
+    "Cell",
+    "Checkpoint",
+    "CostChoices",
+    "DeviceState",
+    "Edge",
+    "Ending",
+    "Energy",
+    "Environment",
+    "Failure",
+    "FourBit",
+    "Int8",
+    "Job",
+    "Measurement",
+    "Memory",
+    "Model",
+    "ModelFacts",
+    "Noun",
+    "Plain",
+    "Precision",
+    "Protocol",
+    "Record",
+    "Round",
+    "RunnerChoice",
+    "Sampling",
+    "Status",
+    "Stop",
+    "Sweep",
+    "Window",
+    "Workload",
+]

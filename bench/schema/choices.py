@@ -1,0 +1,149 @@
+"""Written by people: what to measure, how often, and at which prices."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from bench.schema.noun import DEFAULT_RUNNER, Noun
+
+
+class Model(Noun):
+    """Which weights."""
+
+    source: str = Field(
+        min_length=1,
+        description="builtin:NAME, shape:NAME (true architecture, random weights), a hub id (owner/name), "
+        "a local folder, a .gguf file, or shape: followed by the path of a config.json",
+    )
+    revision: str | None = Field(None, description="hub branch, tag or commit; only for a hub id")
+    gguf_file: str | None = Field(None, description="name of the GGUF file inside a hub repository or a folder")
+    trust_remote_code: bool = Field(False, description="run Python code that comes with the checkpoint")
+    allow_pickle: bool = Field(False, description="load pickled weights (.bin), which can run any code")
+
+
+class Plain(Noun):
+    """Weights in one floating-point type, computed in it."""
+
+    name: Literal["fp32", "fp16", "bf16"]
+
+
+class Checkpoint(Noun):
+    """A checkpoint that is already quantised (GPTQ, AWQ, compressed-tensors, GGUF blocks), loaded as it is stored."""
+
+    name: Literal["checkpoint"]
+
+
+class Int8(Noun):
+    """bitsandbytes LLM.int8(): int8 weights and activations, outlier columns kept in 16 bits."""
+
+    name: Literal["int8"]
+    threshold: float = Field(
+        6.0, ge=0, allow_inf_nan=False, description="activations above this are computed in 16 bits"
+    )
+
+
+class FourBit(Noun):
+    """bitsandbytes 4-bit weights, dequantised block by block before each product."""
+
+    name: Literal["nf4", "fp4"]
+    double_quant: bool = Field(False, description="quantise the scales too")
+    compute_dtype: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="type of the product")
+
+
+Precision = Annotated[Plain | Checkpoint | Int8 | FourBit, Field(discriminator="name")]
+
+
+PRECISIONS: dict[str, type[Noun]] = {
+    "fp32": Plain,
+    "fp16": Plain,
+    "bf16": Plain,
+    "int8": Int8,
+    "nf4": FourBit,
+    "fp4": FourBit,
+    "checkpoint": Checkpoint,
+}
+
+
+class RunnerChoice(Noun):
+    """An engine and its own typed options (`Options` in the runner's file), fully resolved."""
+
+    name: str = DEFAULT_RUNNER
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Workload(Noun):
+    """A static batch: every row has the same prompt length and yields exactly `output_tokens` tokens."""
+
+    batch_size: int = Field(1, ge=1, description="rows in the batch")
+    input_tokens: int = Field(ge=1, description="prompt tokens a row")
+    output_tokens: int = Field(ge=1, description="new tokens a row; end-of-sequence is ignored")
+
+
+class Protocol(Noun):
+    """How often a cell is timed inside one process. A round is not a replicate: replicates are new processes."""
+
+    warmup_rounds: int = Field(1, ge=0, description="untimed rounds on the same shapes, after the first generation")
+    rounds: int = Field(3, ge=1, description="timed rounds in one process, at least")
+    max_rounds: int = Field(
+        20, ge=1, description="at most; where starting takes longer than a round, more rounds are worth their time"
+    )
+    memory_pass: bool = Field(True, description="one more, untimed round with memory samplers on")
+
+
+class Sampling(Noun):
+    """When a cell has been measured often enough. Never part of a cell: more replicates do not make it another one."""
+
+    target: float = Field(
+        0.03,
+        gt=0,
+        lt=1,
+        description="go on until the 95 % intervals of the headline rates are within this share of them",
+    )
+    budget_s: float = Field(
+        300,
+        gt=0,
+        allow_inf_nan=False,
+        description="time for one cell's replicates, loading included, after which sampling ends without the target",
+    )
+    max_replicates: int = Field(30, ge=1, description="never more replicates of a cell than this")
+
+
+class CostChoices(Noun):
+    """Where the dollars come from. Never part of a cell: prices are applied when records are read."""
+
+    usd_per_hour: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="price of the whole machine, USD per hour"
+    )
+    provider: str | None = Field(None, description="take the hourly price from this provider in the price list")
+    utilisation: float = Field(
+        1.0, gt=0, le=1, description="share of the tokens it could serve in its paid hours that it does serve"
+    )
+    apis: tuple[str, ...] | None = Field(
+        None, min_length=1, description="provider/model names to price the same requests at"
+    )
+    usd_per_kwh: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="price of electricity where the hardware is owned; shown apart, never added to an hourly price",
+    )
+
+
+class Sweep(Noun):
+    """A config, read and checked: lists of nouns whose product is the matrix of cells."""
+
+    name: str
+    models: tuple[Model, ...]
+    precisions: tuple[Precision, ...]
+    runners: tuple[RunnerChoice, ...]
+    workloads: tuple[Workload, ...]
+    protocol: Protocol = Protocol()
+    replicates: int = Field(5, ge=1, description="new processes a cell at least, interleaved over all cells")
+    arms: int = Field(
+        1, ge=1, le=8, description="measure every cell this many times over as if they were different: an A/A check"
+    )
+    sampling: Sampling = Sampling()
+    timeout_s: float = Field(
+        1800, gt=0, allow_inf_nan=False, description="limit for one child process, loading included"
+    )
+    cost: CostChoices = CostChoices()

@@ -1,0 +1,20 @@
+"""What all nouns share."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+DEFAULT_RUNNER = "transformers"
+
+
+Status = Literal["ok", "oom", "timeout", "unsupported", "crashed", "invalid"]
+Ending = Literal["target", "budget", "max-replicates", "failures", "hopeless"]
+
+
+class Noun(BaseModel):
+    """A frozen value; unknown keys are ignored unless the reader forbids them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")

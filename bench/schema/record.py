@@ -1,0 +1,74 @@
+"""Derived and stored: a point of the matrix, a job, and the line of the journal that it becomes."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import Field
+
+from bench.schema.choices import Model, Precision, Protocol, RunnerChoice, Workload
+from bench.schema.machine import Environment
+from bench.schema.measured import Measurement
+from bench.schema.noun import SCHEMA_VERSION, Ending, Noun, Status
+
+
+class Cell(Noun):
+    """A point of the matrix. `cell_id` hashes what differs from the defaults, so that a new field keeps old ids."""
+
+    cell_id: str = ""
+    model: Model
+    precision: Precision
+    runner: RunnerChoice
+    workload: Workload
+    protocol: Protocol = Protocol()
+    arm: int = Field(1, ge=1, description="which of several equal cells; see Sweep.arms")
+
+    def identified(self, changed_options: dict[str, Any]) -> "Cell":
+        """This cell with its id. `changed_options`: the runner options that differ from that runner's defaults."""
+        said = self.model_dump(mode="json", exclude_defaults=True, exclude={"cell_id"})
+        said["runner"] = {"name": self.runner.name, **({"options": changed_options} if changed_options else {})}
+        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return self.model_copy(update={"cell_id": hashlib.sha256(canonical.encode()).hexdigest()[:12]})
+
+
+class Job(Noun):
+    """One replicate of one cell: what a child process is asked to do."""
+
+    cell: Cell
+    replicate: int = Field(ge=0)
+
+
+class Stop(Noun):
+    """Why no replicate follows: stands in the last record of a cell."""
+
+    ending: Ending
+    half_width: float | None = Field(
+        None, description="the widest 95 % half-width of the headline rates, as a share; null with one replicate"
+    )
+    target: float
+
+
+class Failure(Noun):
+    """Why there is no measurement."""
+
+    reason: str
+    remedy: str | None = None
+    exit_code: int | None = None
+    log_tail: tuple[str, ...] = ()
+
+
+class Record(Noun):
+    """One line of the journal: a cell, where it ran, and what was measured or why not."""
+
+    schema_version: int = SCHEMA_VERSION
+    record_id: str
+    replicate: int
+    status: Status
+    error: Failure | None = None
+    started_at: str
+    elapsed_s: float | None = None
+    cell: Cell
+    environment: Environment
+    measurement: Measurement | None = None
+    command: str | None = Field(None, description="what to type to measure this cell again")
+    stop: Stop | None = None

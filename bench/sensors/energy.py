@@ -1,0 +1,127 @@
+"""Joules between two moments. Null and a reason where there is no counter, or where one went away.
+
+The counters are read by zeus (NVML, AMD SMI, RAPL), an optional dependency: `pip install 'llm-cost-bench[energy]'`.
+They count the whole device: whatever else runs on it is in the figure.
+"""
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from bench.schema import Energy
+
+FIELDS = ("gpu_energy_j", "cpu_energy_j", "dram_energy_j")
+NOT_INSTALLED = "zeus is not installed: pip install 'llm-cost-bench[energy]'"
+
+Totals = Callable[[], Mapping[str, float]]
+"""Joules so far, by name of the field."""
+
+
+class EnergyMeter:
+    """Counters that are there, opened once; `start` and `stop` read them."""
+
+    def __init__(self, devices: tuple[str, ...], own: Totals | None = None) -> None:
+        """`devices`: accelerators in use as torch names them. `own`: totals that the engine itself knows."""
+        self._counters: list[tuple[str, Totals]] = []
+        self._reasons: dict[str, str] = {}
+        self._sources: dict[str, str] = {}
+        self._before: dict[str, float] = {}
+        if own is not None:
+            self._counters.append(("the engine's own count", own))
+        else:
+            self._open_gpus(devices)
+            self._open_cpus()
+        self.start()  # opens files and starts helpers now, not at the edge of the window
+
+    def start(self) -> None:
+        """Begin a window."""
+        self._before = self._read()
+
+    def stop(self) -> Energy:
+        """Joules since `start`."""
+        after = self._read()
+        found: dict[str, float | None] = {}
+        reasons = dict(self._reasons)
+        for name in FIELDS:
+            found[name] = None
+            if name in self._before and name in after:
+                used = after[name] - self._before[name]
+                # A counter that was reset in between says nothing; zero is kept for what really used nothing.
+                if used >= 0:
+                    found[name] = used
+                else:
+                    reasons[name] = "the counter went back during the measurement"
+            elif name in self._before:
+                reasons[name] = "the counter went away during the measurement"
+            else:
+                reasons.setdefault(name, "no such counter")
+        return Energy(
+            **found,
+            sources={name: self._sources[name] for name in FIELDS if found[name] is not None},
+            reasons={name: why for name, why in reasons.items() if found[name] is None},
+        )
+
+    def _read(self) -> dict[str, float]:
+        totals: dict[str, float] = {}
+        for source, read in self._counters:
+            try:
+                found = read()
+            except Exception as error:  # noqa: BLE001  a counter may fail in any way; the measurement goes on
+                for name in FIELDS:
+                    self._reasons.setdefault(name, f"{source}: {type(error).__name__}: {error}")
+                continue
+            for name, joules in found.items():
+                totals[name] = joules
+                self._sources[name] = source
+        return totals
+
+    def _open_gpus(self, devices: tuple[str, ...]) -> None:
+        indexes = [int(place.partition(":")[2] or 0) for place in devices]
+        if not indexes:
+            self._reasons["gpu_energy_j"] = "no GPU in use"
+            return
+        gpus = self._opened("gpu_energy_j", "zeus.device.gpu", "get_gpus")
+        if gpus is not None:
+            self._counters.append((f"zeus, {type(gpus).__name__}", lambda: _gpu_joules(gpus, indexes)))
+
+    def _open_cpus(self) -> None:
+        cpus = self._opened("cpu_energy_j", "zeus.device.cpu", "get_cpus")
+        if cpus is None:
+            self._reasons["dram_energy_j"] = self._reasons["cpu_energy_j"]
+        else:
+            self._counters.append((f"zeus, {type(cpus).__name__}, all packages", lambda: _cpu_joules(cpus)))
+
+    def _opened(self, name: str, module: str, function: str) -> Any:
+        if find_spec("zeus") is None:
+            self._reasons[name] = NOT_INSTALLED
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return getattr(importlib.import_module(module), function)()
+        except Exception as error:  # noqa: BLE001  no driver, no permission, no such file: each has its own class
+            self._reasons[name] = _plain(error)
+            return None
+
+
+def _gpu_joules(gpus: Any, indexes: list[int]) -> Mapping[str, float]:
+    return {"gpu_energy_j": sum(gpus.get_total_energy_consumption(index) for index in indexes) / 1000}
+
+
+def _cpu_joules(cpus: Any) -> Mapping[str, float]:
+    readings = [cpus.get_total_energy_consumption(index) for index in range(len(cpus))]
+    found = {"cpu_energy_j": sum(one.cpu_mj for one in readings) / 1000}
+    if readings and all(one.dram_mj is not None for one in readings):
+        found["dram_energy_j"] = sum(one.dram_mj for one in readings) / 1000
+    return found
+
+
+def _plain(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if "RAPL" in text:
+        if "permission" in text.lower():
+            return "RAPL counters can be read by root alone here; make /sys/class/powercap readable, or use zeusd"
+        return "no RAPL counter (usual in a virtual machine)"
+    return f"{type(error).__name__}: {text[:160]}"

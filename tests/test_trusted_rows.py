@@ -1,0 +1,315 @@
+"""Rows with limits, joules, percentiles and verdicts; runs that sample until they know enough."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.execute.run import shuffled
+from bench.report.render import FORMATS, render
+from bench.report.rows import Row, rows
+from bench.schema import (
+    Ceiling,
+    CostChoices,
+    Edge,
+    Energy,
+    Environment,
+    Measurement,
+    ModelFacts,
+    Plain,
+    Record,
+    Window,
+    Workload,
+)
+from tests.commands import ROOT, bench, fake_config, lines
+from tests.samples import a_round, cell, facts, measurement, record
+
+STATED = CostChoices(usd_per_hour=3.6, apis=("groq/llama-3.1-8b-instant",))
+SMOLLM2 = {
+    "model_type": "llama",
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "vocab_size": 49152,
+    "tie_word_embeddings": True,
+}
+CEILING = Ceiling(device="cpu", read_bytes_per_s=30e9, gemm_flops_per_s={"bf16": 4e11})
+
+
+def _row(measured: list[Measurement], choices: CostChoices = STATED, ceiling: Ceiling | None = CEILING) -> Row:
+    def known(_: Environment, __: ModelFacts) -> tuple[Ceiling | None, str]:
+        return ceiling, "measured by hand" if ceiling is not None else "nobody measured it: run `bench hardware`"
+
+    records = [record(index, measured=one) for index, one in enumerate(measured)]
+    (row,) = rows(records, choices, ceiling_of=known)
+    return row
+
+
+def _with(window: Window | None = None, of: ModelFacts | None = None, factor: float = 1.0) -> Measurement:
+    of = of or facts().model_copy(update={"config": SMOLLM2})
+    return measurement(factor, of=of).model_copy(update={"window": window})
+
+
+def _energetic(joules: float) -> Measurement:
+    energy = Energy(cpu_energy_j=joules, sources={"cpu_energy_j": "a meter"}, reasons={"gpu_energy_j": "no GPU in use"})
+    return _with(Window(start=Edge(), end=Edge(), duration_s=3.0, energy=energy))
+
+
+# --- limits --------------------------------------------------------------------------------------------------------
+
+
+def test_a_row_is_held_against_its_ceiling() -> None:
+    """269 MB of weights and the cache of two rows of 105.5 tokens, in 50 ms, of 30 GB/s: MBU 18.6 %."""
+    row = _row([_with()] * 3)
+    assert row.figures is not None
+    assert row.dollars is not None
+    of = row.figures.roofline
+    bytes_a_step = 269_030_016 + 46_080 * 2 * (100 + 11 / 2)
+    assert of.mbu is not None
+    assert of.mbu.value == pytest.approx(bytes_a_step / 0.05 / 30e9, rel=1e-6)
+    assert of.limit == "memory"
+    assert of.mfu is not None
+    assert 0 < of.mfu.value < 1
+    assert of.floor_e2el_s is not None
+    assert row.dollars.floor_usd_per_mtok == pytest.approx(
+        row.dollars.blended_usd_per_mtok.value * of.floor_e2el_s / row.figures.e2el_s.value
+    )
+    assert row.dollars.floor_usd_per_mtok is not None
+    assert row.dollars.floor_usd_per_mtok < row.dollars.blended_usd_per_mtok.value
+    shown = render([row], "table", 240)
+    for word in ("MBU", "MFU", "decode limit", "memory 19%", "floor", "measured by hand"):
+        assert word in shown
+
+
+def test_without_a_ceiling_the_columns_go_and_the_reason_comes() -> None:
+    row = _row([_with()] * 3, ceiling=None)
+    assert row.figures is not None
+    assert row.dollars is not None
+    assert (row.figures.roofline.mbu, row.dollars.floor_usd_per_mtok) == (None, None)
+    shown = render([row], "table", 240)
+    assert "MBU  " not in shown.splitlines()[0]
+    assert "MBU and MFU: not available: nobody measured it: run `bench hardware`." in shown
+    assert json.loads(render([row], "json"))["rows"][0]["mbu"] is None
+
+
+def test_faster_than_the_ceiling_means_a_wrong_ceiling() -> None:
+    slow = CEILING.model_copy(update={"read_bytes_per_s": 5e9})
+    row = _row([_with()] * 3, ceiling=slow)
+    assert [reason.code for reason in row.verdict] == ["above-ceiling"]
+    assert row.dollars is not None
+
+
+# --- energy --------------------------------------------------------------------------------------------------------
+
+
+def test_joules_are_per_output_token_and_electricity_only_where_stated() -> None:
+    """66 J over three rounds of 22 tokens: 1 J a token; at $0.36 a kWh 10 cents a million."""
+    row = _row([_energetic(66.0), _energetic(66.0)])
+    assert row.figures is not None
+    assert row.dollars is not None
+    assert row.figures.energy.j_per_output_token is not None
+    assert row.figures.energy.j_per_output_token.value == pytest.approx(1.0)
+    assert row.dollars.electricity_usd_per_mtok is None
+    shown = render([row], "table", 300)
+    assert "J/token" in shown
+    assert "electricity" not in shown
+    owned = _row([_energetic(66.0), _energetic(66.0)], STATED.model_copy(update={"usd_per_kwh": 0.36}))
+    assert owned.dollars is not None
+    assert owned.dollars.electricity_usd_per_mtok is not None
+    assert owned.dollars.electricity_usd_per_mtok.value == pytest.approx(0.1)
+    assert owned.dollars.blended_usd_per_mtok == row.dollars.blended_usd_per_mtok, "never added to the rental"
+    assert "electricity $/Mtok" in render([owned], "table", 300)
+
+
+def test_no_counter_is_no_column_and_a_reason() -> None:
+    energy = Energy(reasons={"cpu_energy_j": "no RAPL counter", "gpu_energy_j": "no GPU in use"})
+    row = _row([_with(Window(start=Edge(), end=Edge(), duration_s=3.0, energy=energy))] * 2)
+    shown = render([row], "table", 300)
+    assert "J/token" not in shown
+    assert "Energy: not available: no RAPL counter; no GPU in use." in shown
+
+
+# --- percentiles ---------------------------------------------------------------------------------------------------
+
+
+def test_percentiles_want_independent_samples() -> None:
+    """Three rounds in each of ten processes that differ: ten samples, enough for a median and for nothing more."""
+    unlike = [_with(factor=1 + index / 100) for index in range(10)]
+    row = _row(unlike)
+    assert row.figures is not None
+    found = row.figures.percentiles["ttft_s"]
+    assert found[50] == pytest.approx(0.5 * 1.045, rel=0.01)
+    assert str(found[90]) == "n too small (10 of 46)"
+    assert str(found[99]) == "n too small (10 of 473)"
+    flat = json.loads(render([row], "json"))["rows"][0]
+    assert flat["ttft_p50_s"] == found[50]
+    assert flat["ttft_p99_s"] == "n too small (10 of 473)"
+    for form in ("table", "md"):
+        assert "n too small" not in render([row], form, 300)
+        assert "n too small" in render([row], form, 300, percentiles=True)
+
+
+# --- verdicts ------------------------------------------------------------------------------------------------------
+
+
+def test_a_meaningless_time_has_no_dollars_and_its_reason_in_their_place() -> None:
+    """The speed is shown with its doubt; no format prints a dollar of it."""
+    jumped = Window(start=Edge(), end=Edge(), duration_s=3.0, other_clock_s=9.0)
+    row = _row([_with(jumped)] * 3)
+    assert row.dollars is None
+    assert row.no_dollars_because == "clock"
+    assert "no dollars: clock" in render([row], "table", 200)
+    assert "Cheapest" not in render([row], "table", 200)
+    for form in FORMATS:
+        assert "clock" in render([row], form, 200)
+    flat = json.loads(render([row], "json"))["rows"][0]
+    assert (flat["blended_usd_per_mtok"], flat["usd_per_request"]) == (None, None)
+    assert flat["decode_tokens_per_s"] == pytest.approx(40.0)
+
+
+def test_a_time_of_zero_is_one_bad_row_and_not_the_end_of_the_report() -> None:
+    broken = measurement(rounds=[a_round().model_copy(update={"step_s": (0.0, 0.0)})])
+    good, bad = cell(), cell(precision=Plain(name="fp32"))
+    found = rows([record(0, of=good), record(1, of=good), record(0, of=bad, measured=broken)], STATED)
+    assert [row.status for row in found] == ["ok", "invalid"]
+    assert found[1].failure is not None
+    assert "zero or less" in found[1].failure.reason
+
+
+def test_every_rate_and_every_dollar_carries_its_interval() -> None:
+    row = _row([_with(factor=one) for one in (1.0, 1.1, 1.05)])
+    assert row.figures is not None
+    assert row.dollars is not None
+    figures, dollars = row.figures, row.dollars
+    for one in (
+        figures.prefill_tokens_per_s,
+        figures.decode_tokens_per_s,
+        figures.output_tokens_per_s,
+        dollars.input_usd_per_mtok,
+        dollars.output_usd_per_mtok,
+        dollars.blended_usd_per_mtok,
+        dollars.usd_per_request,
+    ):
+        assert one is not None
+        assert (one.spread() or 0) > 0
+    single = render([_row([_with()])], "table", 240)
+    assert single.count("±?") >= 5, "one replicate: nobody knows"
+
+
+def test_strict_mode_is_an_exit_code(tmp_path: Path) -> None:
+    """Two equal processes are VALID; one alone is not; a failed cell never is."""
+    config = fake_config(tmp_path, replicates=1)
+    out = tmp_path / "out"
+    done = bench("run", config, "--out", out, "--strict", "--usd-per-hour", "1")
+    assert done.returncode == 3
+    assert "doubt: row 1" in done.stderr
+    assert "one-replicate" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert bench("report", out).returncode == 0
+    assert bench("report", out, "--strict").returncode == 3
+    failed = fake_config(tmp_path, runners="{name: fake, trouble: [none, crash]}", replicates=2)
+    done = bench("run", failed, "--out", tmp_path / "failed", "--strict")
+    assert done.returncode == 3
+    assert "crashed" in done.stderr
+
+
+# --- sampling ------------------------------------------------------------------------------------------------------
+
+
+def _sampled(tmp_path: Path, sampling: str, **options: str) -> tuple[list[dict[str, object]], str]:
+    config = fake_config(tmp_path, runners="{name: fake, prefill_s: 0.02, step_s: 0.005}", replicates=2)
+    text = config.read_text().replace("sampling: {max_replicates: 2}", f"sampling: {sampling}")
+    config.write_text(text)
+    done = bench("run", config, "--out", tmp_path / "out", "--usd-per-hour", "1")
+    assert done.returncode == 0, done.stderr
+    return lines(tmp_path / "out"), done.stdout + done.stderr
+
+
+def test_sampling_ends_at_the_target_and_the_record_says_so(tmp_path: Path) -> None:
+    found, said = _sampled(tmp_path, "{target: 0.9, max_replicates: 20}")
+    assert found[-1]["stop"]["ending"] == "target"  # type: ignore[index]
+    assert found[-1]["stop"]["half_width"] <= 0.9  # type: ignore[index]
+    assert all("stop" not in one for one in found[:-1])
+    assert "is within ±90.0%" in said
+    assert "Sampling ended because prefill, decode and output rates were within ±90.0%" in said
+
+
+def test_sampling_ends_at_the_budget_and_the_record_says_so(tmp_path: Path) -> None:
+    found, said = _sampled(tmp_path, "{target: 0.0001, budget_s: 2, max_replicates: 500}")
+    assert found[-1]["stop"]["ending"] == "budget"  # type: ignore[index]
+    spent = [one["elapsed_s"] for one in found]
+    assert sum(spent) >= 2 > sum(spent[:-1])  # type: ignore[arg-type]
+    assert "by the time budget (sampling.budget_s)" in said
+
+
+def test_a_wider_budget_goes_on_where_the_narrower_ended(tmp_path: Path) -> None:
+    """Sampling is no part of a cell: what was measured counts."""
+    found, _ = _sampled(tmp_path, "{target: 0.0001, max_replicates: 3}")
+    more, _ = _sampled(tmp_path, "{target: 0.0001, max_replicates: 5}")
+    assert [one["replicate"] for one in more] == [0, 1, 2, 3, 4]
+    assert more[: len(found)] == found
+    assert more[-1]["stop"]["ending"] == "max-replicates"  # type: ignore[index]
+
+
+def test_each_sweep_has_another_order_and_the_same_in_every_call() -> None:
+    cells = [cell(workload=Workload(batch_size=size, input_tokens=8, output_tokens=4)) for size in range(1, 9)]
+    orders = [[one.workload.batch_size for one in shuffled(cells, sweep)] for sweep in range(20)]
+    assert all(sorted(order) == list(range(1, 9)) for order in orders)
+    assert len({tuple(order) for order in orders}) > 15
+    assert orders == [[one.workload.batch_size for one in shuffled(cells, sweep)] for sweep in range(20)]
+    firsts = {order[0] for order in orders}
+    assert len(firsts) > 3, "no cell always goes first"
+
+
+def test_replicates_are_interleaved(tmp_path: Path) -> None:
+    """Every sweep measures every cell once before any is measured again."""
+    config = fake_config(tmp_path, precisions="[fp32, bf16, nf4]", replicates=3)
+    bench("run", config, "--out", tmp_path / "out")
+    found = [(one["replicate"], one["cell"]["precision"]["name"]) for one in lines(tmp_path / "out")]
+    assert [replicate for replicate, _ in found] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for sweep in range(3):
+        assert {name for replicate, name in found if replicate == sweep} == {"fp32", "bf16", "nf4"}
+
+
+def test_one_cell_can_be_measured_alone_by_the_command_in_its_record(tmp_path: Path) -> None:
+    config = fake_config(tmp_path, precisions="[fp32, bf16]")
+    bench("run", config, "--out", tmp_path / "out")
+    for one in lines(tmp_path / "out"):
+        words = one["command"].split()
+        assert words[:3] == ["bench", "run", "fake.yaml"]
+        again = bench(*words[1:], cwd=tmp_path, PYTHONPATH=str(ROOT))
+        assert again.returncode == 0, again.stderr
+        (repeated,) = lines(tmp_path / words[words.index("--out") + 1])
+        assert repeated["cell"] == one["cell"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--target", "0", "--target: must be greater than 0"),
+        ("--target", "1.5", "--target: must be less than 1"),
+        ("--budget-s", "-3", "--budget-s: must be greater than 0"),
+        ("--only", "zzzz", "--only: no cell 'zzzz' in this config"),
+        ("--usd-per-kwh", "0", "--usd-per-kwh: must be greater than 0"),
+    ],
+)
+def test_bad_options_name_themselves(tmp_path: Path, option: str, value: str, words: str) -> None:
+    done = bench("run", fake_config(tmp_path), "--out", tmp_path / "out", option, value)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_records_keep_what_repeats_them(tmp_path: Path) -> None:
+    """The harness' commit, machine, affinity, flags, and the window's readings or their reasons."""
+    bench("run", fake_config(tmp_path), "--out", tmp_path / "out")
+    found = Record.model_validate(lines(tmp_path / "out")[0])
+    assert found.environment.cpu_affinity
+    assert found.measurement is not None
+    window = found.measurement.window
+    assert window is not None
+    assert window.other_clock_s == pytest.approx(window.duration_s, abs=0.05)
+    assert set(window.energy.reasons) | set(window.energy.sources) == {"gpu_energy_j", "cpu_energy_j", "dram_energy_j"}
+    assert found.stop is not None
