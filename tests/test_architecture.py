@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "sensors": {"__init__"},
     "metrics": set(),
-    "runners": {"models", "metrics"},
+    "runners": {"models", "metrics", "sensors"},
     "measure": {"runners", "sensors"},
     "hardware": set(),
     "cost": {"hardware"},

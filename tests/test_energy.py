@@ -71,6 +71,22 @@ def test_joules_are_the_difference_of_the_edges(rapl: Rapl) -> None:
     assert found.sources["cpu_energy_j"] == "zeus, RAPLCPUs, all packages"
 
 
+def test_the_whole_platform_is_not_counted_on_top_of_its_package(rapl: Rapl) -> None:
+    """Client parts have a zone `psys` beside the package, which holds the package's joules and more."""
+    psys = rapl.folder / "intel-rapl:1"
+    psys.mkdir()
+    (psys / "name").write_text("psys\n")
+    (psys / "max_energy_range_uj").write_text(f"{RANGE_UJ}\n")
+    (psys / "energy_uj").write_text("0\n")
+    meter = EnergyMeter(())
+    meter.start()
+    rapl.count(30.0, 3.0)
+    (psys / "energy_uj").write_text("45000000\n")
+    found = meter.stop()
+    assert found.cpu_energy_j == pytest.approx(30.0)
+    assert found.dram_energy_j == pytest.approx(3.0)
+
+
 def test_no_energy_at_all_is_zero_and_not_null(rapl: Rapl) -> None:
     meter = EnergyMeter(())
     meter.start()

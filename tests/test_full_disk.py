@@ -1,7 +1,6 @@
 """A disk that fills up at any moment of a run: one line, exit code 2, and the same command completes later."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import bench, command, fake_config, lines
+from tests.small_disk import fill, mounted_disk
 
 FREE = 12 << 20
 
@@ -18,25 +18,10 @@ FREE = 12 << 20
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of twelve mebibytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    words = ["mount", "-t", "tmpfs", "-o", f"size={FREE}", "bench-test", str(place)]
-    if os.geteuid() != 0 or subprocess.run(words, capture_output=True).returncode:
-        pytest.skip("this user may not mount a small disk")
-    try:
+    with mounted_disk(tmp_path / "disk", FREE) as place:
+        if place is None:
+            pytest.skip("this user may not mount a small disk")
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def _fill(disk: Path) -> None:
-    with (disk / "filler").open("ab", buffering=0) as handle:
-        for size in (1 << 16, 1 << 12, 1):
-            try:
-                while True:
-                    handle.write(b"x" * size)
-            except OSError:
-                continue  # smaller pieces may still fit
 
 
 def _fill_while_measuring(disk: Path, config: Path) -> "subprocess.CompletedProcess[str]":
@@ -48,7 +33,7 @@ def _fill_while_measuring(disk: Path, config: Path) -> "subprocess.CompletedProc
     while not list((disk / "out" / "logs").glob("*.log")):
         assert time.monotonic() < end
         time.sleep(0.02)
-    _fill(disk)
+    fill(disk)
     out, err = process.communicate(timeout=60)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -77,7 +62,7 @@ def _completes(disk: Path, config: Path, before: bytes, statuses: list[str]) -> 
 
 def test_full_before_the_run(disk: Path, tmp_path: Path) -> None:
     config = fake_config(tmp_path, precisions="[fp32, bf16]")
-    _fill(disk)
+    fill(disk)
     _refused(bench("run", config, "--out", disk / "out"), "No space left")
     _completes(disk, config, b"", ["ok", "ok"])
 
@@ -128,7 +113,7 @@ leave, disk = store.Journal.__exit__, Path(sys.argv.pop(1))
 
 def full(journal, *error):
     leave(journal, *error)
-    _fill(disk)
+    fill(disk)
 
 store.Journal.__exit__ = full
 main()

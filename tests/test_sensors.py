@@ -30,14 +30,19 @@ def test_counters_are_read_as_the_kernel_writes_them(tmp_path: Path, monkeypatch
     monkeypatch.setattr(busy, "_VMSTAT", _file(tmp_path, VMSTAT))
     assert busy.swapped_bytes() == 10 * os.sysconf("SC_PAGE_SIZE")
     monkeypatch.setattr(busy, "_PSI", _file(tmp_path, PSI))
+    monkeypatch.setattr(busy, "_OWN_PSI", tmp_path / "absent")
     assert busy.cpu_stalled_s() == pytest.approx(1.5)
+    own = tmp_path / "own"
+    own.write_text(PSI.replace("total=1500000", "total=250000"))
+    monkeypatch.setattr(busy, "_OWN_PSI", own)
+    assert busy.cpu_stalled_s() == pytest.approx(0.25), "a container's own count is asked first"
 
 
 @pytest.mark.parametrize("text", [None, "", "cpu  1 2 3\n", "nothing of ours\n"])
 def test_a_counter_that_is_absent_is_null(text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No such file, an empty one, an old kernel's shorter line: never zero."""
     path = tmp_path / "absent" if text is None else _file(tmp_path, text)
-    for name in ("_STAT", "_VMSTAT", "_PSI"):
+    for name in ("_STAT", "_VMSTAT", "_PSI", "_OWN_PSI"):
         monkeypatch.setattr(busy, name, path)
     assert (busy.cpu_stolen_s(), busy.swapped_bytes(), busy.cpu_stalled_s()) == (None, None, None)
 
@@ -88,6 +93,7 @@ class Driver:
     """NVML as its documentation describes it: two devices, of which the second is throttled and shared."""
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    NVML_PERF_POLICY_POWER, NVML_PERF_POLICY_THERMAL = 0, 1
     nvmlClocksThrottleReasonSwPowerCap = 4  # noqa: N815  the library's own names
     nvmlClocksThrottleReasonHwSlowdown = 8  # noqa: N815
     nvmlClocksThrottleReasonSwThermalSlowdown = 32  # noqa: N815
@@ -118,6 +124,11 @@ class Driver:
     def nvmlDeviceGetClockInfo(self, handle: int, which: int) -> int:  # noqa: N802
         return {1: 1980, 2: 2619}[which]
 
+    def nvmlDeviceGetViolationStatus(self, handle: int, policy: int) -> Any:  # noqa: N802
+        if policy == self.NVML_PERF_POLICY_THERMAL:
+            raise self.NVMLError
+        return SimpleNamespace(referenceTime=1, violationTime=2_500_000_000)
+
     def nvmlDeviceGetTemperature(self, handle: int, sensor: int) -> int:  # noqa: N802
         return 61
 
@@ -136,6 +147,7 @@ def test_the_state_of_a_device_in_si_units() -> None:
     assert (quiet.sm_clock_hz, quiet.memory_clock_hz, quiet.power_w) == (1.98e9, 2.619e9, 350.5)
     assert (quiet.power_limit_w, quiet.temperature_c) == (None, 61)
     assert (quiet.throttle_reasons, quiet.other_processes) == ((), 0)
+    assert (quiet.power_capped_s, quiet.heat_capped_s) == (2.5, None)
     assert (shared.throttle_reasons, shared.other_processes) == (("power cap", "thermal"), 1)
 
 

@@ -17,6 +17,7 @@ from bench.report.rows import rows
 from bench.schema import CostChoices, FourBit, Int8, Record, RunnerChoice
 from bench.store import JOURNAL, RESERVE_BYTES, Journal
 from tests.samples import H100, cell, environment, failed_record, record
+from tests.small_disk import fill, mounted_disk
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = Path(__file__).resolve().parent / "data" / "records-v1.jsonl"
@@ -238,26 +239,8 @@ LONG = failed_record("crashed", "a long log", log_tail=["x" * 1000 for _ in rang
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path | None]:
     """A disk of 6 MiB; None where this user may not mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=6m", "bench-test", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
-        yield None
-        return
-    try:
+    with mounted_disk(tmp_path / "disk", 6 << 20) as place:
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def _fill(place: Path) -> None:
-    with (place / "filler").open("ab", buffering=0) as handle:
-        for size in (1 << 16, 1 << 12, 1):
-            try:
-                while True:
-                    handle.write(b"x" * size)
-            except OSError:
-                continue  # smaller pieces may still fit
 
 
 def _refuses_under_a_file_limit(folder: Path) -> None:
@@ -297,7 +280,7 @@ def test_a_full_disk_is_refused_before_measuring(small_disk: Path | None, tmp_pa
         journal.reserve()
         journal.append(record(0))
         (small_disk / "run" / ".reserve").unlink()
-        _fill(small_disk)
+        fill(small_disk)
         with pytest.raises(InputError, match=r"no space left.*run the same command"):
             journal.reserve()
         assert not (small_disk / "run" / ".reserve").exists()
@@ -312,10 +295,10 @@ def test_a_record_lands_whole_on_a_disk_that_filled_meanwhile(small_disk: Path |
     with Journal(small_disk / "run") as journal:
         journal.append(record(0))
         journal.reserve()
-        _fill(small_disk)
+        fill(small_disk)
         journal.append(LONG)
         assert not (small_disk / "run" / ".reserve").exists(), "the disk was not full"
-        _fill(small_disk)
+        fill(small_disk)
         with pytest.raises(InputError, match="no space left"):
             journal.reserve()
     assert _read(small_disk / "run") == ([record(0), LONG], [])

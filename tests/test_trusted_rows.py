@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.execute import run
 from bench.execute.run import shuffled
 from bench.report.render import FORMATS, render
 from bench.report.rows import Row, rows
@@ -18,11 +19,13 @@ from bench.schema import (
     ModelFacts,
     Plain,
     Record,
+    Sampling,
+    Sweep,
     Window,
     Workload,
 )
 from tests.commands import ROOT, bench, fake_config, lines
-from tests.samples import a_round, cell, facts, measurement, record
+from tests.samples import a_round, cell, facts, failed_record, measurement, record
 
 STATED = CostChoices(usd_per_hour=3.6, apis=("groq/llama-3.1-8b-instant",))
 SMOLLM2 = {
@@ -131,11 +134,32 @@ def test_no_counter_is_no_column_and_a_reason() -> None:
     assert "Energy: not available: no RAPL counter; no GPU in use." in shown
 
 
+def test_windows_with_unlike_counters_are_not_mixed() -> None:
+    """Four replicates with a GPU's joules, one whose counter went away: five sums would mean nothing."""
+    energy = Energy(gpu_energy_j=198.0, cpu_energy_j=66.0, sources={"gpu_energy_j": "a", "cpu_energy_j": "b"})
+    both = _with(Window(start=Edge(), end=Edge(), duration_s=3.0, energy=energy))
+    row = _row([both] * 4 + [_energetic(66.0)])
+    assert row.figures is not None
+    found = row.figures.energy
+    assert found.j_per_output_token is not None
+    assert found.j_per_output_token.value == pytest.approx(4.0)
+    assert found.j_per_output_token.n == 4
+    assert found.parts_j_per_output_token == {"gpu_energy_j": pytest.approx(3.0), "cpu_energy_j": pytest.approx(1.0)}
+    assert found.reasons["replicates"].startswith("1 replicates lacked a counter")
+
+
+def test_a_window_shorter_than_the_counter_has_no_joules_a_token() -> None:
+    row = _row([_energetic(66.0), _energetic(0.0)])
+    assert row.figures is not None
+    assert row.figures.energy.j_per_output_token is None
+    assert "shorter than the counter's resolution" in render([row], "table", 300)
+
+
 # --- percentiles ---------------------------------------------------------------------------------------------------
 
 
 def test_percentiles_want_independent_samples() -> None:
-    """Three rounds in each of ten processes that differ: ten samples, enough for a median and for nothing more."""
+    """Three equal rounds in each of ten processes that differ: ten samples, enough for a median and nothing more."""
     unlike = [_with(factor=1 + index / 100) for index in range(10)]
     row = _row(unlike)
     assert row.figures is not None
@@ -167,6 +191,34 @@ def test_a_meaningless_time_has_no_dollars_and_its_reason_in_their_place() -> No
     flat = json.loads(render([row], "json"))["rows"][0]
     assert (flat["blended_usd_per_mtok"], flat["usd_per_request"]) == (None, None)
     assert flat["decode_tokens_per_s"] == pytest.approx(40.0)
+
+
+def test_a_worthless_replicate_is_set_aside_and_the_others_stand() -> None:
+    """One clock that jumped among five: the row keeps its dollars, is made of four, and says so."""
+    jumped = _with(Window(start=Edge(), end=Edge(), duration_s=3.0, other_clock_s=9.0), factor=3.0)
+    row = _row([_with(), _with(), jumped, _with(), _with()])
+    assert row.dollars is not None
+    assert row.replicates == 4
+    assert [reason.code for reason in row.verdict] == ["set-aside"]
+    assert "1 clock" in row.verdict[0].what
+    assert row.figures is not None
+    assert row.figures.e2el_s.value == pytest.approx(1.0)
+
+
+def test_a_wide_interval_is_said() -> None:
+    assert "wide" not in [reason.code for reason in _row([_with(factor=one) for one in (1.0, 1.01, 1.02)]).verdict]
+    assert [reason.code for reason in _row([_with(), _with(factor=1.05)]).verdict] == ["wide"]
+
+
+def test_an_accelerator_without_a_price_is_not_a_cpu() -> None:
+    """Apple's, or one of an outside runner: no list price, and no dollars from a cloud's vCPUs."""
+    row = _row([_with(of=facts({"mps:0": 269_030_016}))] * 3, STATED.model_copy(update={"usd_per_hour": None}))
+    assert row.dollars is None
+    assert "no row for mps; give --usd-per-hour" in (row.no_dollars_because or "")
+    assert row.figures is not None
+    assert row.figures.memory.rss_peak_bytes
+    assert "peak GB" in render([row], "table", 240)
+    assert json.loads(render([row], "json"))["rows"][0]["rss_peak_bytes"] > 0
 
 
 def test_a_time_of_zero_is_one_bad_row_and_not_the_end_of_the_report() -> None:
@@ -251,6 +303,57 @@ def test_a_wider_budget_goes_on_where_the_narrower_ended(tmp_path: Path) -> None
     assert [one["replicate"] for one in more] == [0, 1, 2, 3, 4]
     assert more[: len(found)] == found
     assert more[-1]["stop"]["ending"] == "max-replicates"  # type: ignore[index]
+
+
+def test_failures_that_a_retry_made_good_do_not_end_the_sampling() -> None:
+    """Five times out of memory, five times well: a wider budget goes on."""
+    known = run.Measured()
+    for replicate in range(5):
+        known.add(failed_record("oom", replicate=replicate))
+    sweep = _sweep(Sampling(target=0.001, budget_s=10_000))
+    stop = known.stop(sweep)
+    assert stop is not None
+    assert stop.ending == "failures"
+    known.forget_failures()
+    assert known.stop(sweep) is None
+    for replicate in range(5):
+        known.add(record(replicate, measured=measurement(1 + replicate / 100)))
+    assert known.stop(sweep) is None
+    assert known.failures == {}
+
+
+def test_a_worthless_replicate_is_no_measurement_to_count() -> None:
+    jumped = _with(Window(start=Edge(), end=Edge(), duration_s=3.0, other_clock_s=9.0))
+    known = run.Measured()
+    known.add(record(0, measured=jumped))
+    assert (known.times, known.failures) == ([], {0: "tainted"})
+
+
+def test_one_refusal_after_good_replicates_is_not_hopeless() -> None:
+    known = run.Measured()
+    for replicate in range(4):
+        known.add(record(replicate, measured=measurement(1 + replicate / 100)))
+    known.add(failed_record("invalid", replicate=4))
+    assert known.stop(_sweep(Sampling(target=0.001))) is None
+
+
+def test_what_was_measured_elsewhere_is_named(tmp_path: Path) -> None:
+    """Another governor: the records stay, do not count, and the table tells the rows apart."""
+    out = tmp_path / "out"
+    bench("run", fake_config(tmp_path), "--out", out)
+    (line,) = lines(out)
+    line["environment"]["cpu_governor"] = "powersave"
+    (out / "records.jsonl").write_text(json.dumps(line) + "\n")
+    done = bench("run", fake_config(tmp_path), "--out", out)
+    assert "1 stored measurements of another machine or version are kept and not counted (other cpu_governor)" in (
+        done.stderr
+    )
+    assert len(lines(out)) == 2
+    assert "this one had cpu_governor powersave. [row" in done.stdout
+
+
+def _sweep(sampling: Sampling) -> Sweep:
+    return Sweep(name="x", models=(), precisions=(), runners=(), workloads=(), sampling=sampling)
 
 
 def test_each_sweep_has_another_order_and_the_same_in_every_call() -> None:

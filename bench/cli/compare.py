@@ -25,7 +25,8 @@ def compare(
     b: Annotated[str, typer.Argument(help="What to compare with it.", show_default=False)],
     threshold: Annotated[str, typer.Option(help="Changes of up to this share count as equal.")] = "2%",
     fail_if_slower: Annotated[
-        str | None, typer.Option(help="Exit code 1 where a rate is proven slower by at least this share.")
+        str | None,
+        typer.Option(help="Exit code 1 where a rate is slower by at least this share, and surely slower at all."),
     ] = None,
     form: Annotated[str, typer.Option("--format", "-f", help="table, md or json.")] = "table",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the screen.")] = None,

@@ -63,10 +63,11 @@ def run(
     sweep = read.sweep(config)
     cost = overridden(sweep.cost, usd_per_hour, provider, api, utilisation, usd_per_kwh)
     sweep = sweep.model_copy(update={"cost": cost, "sampling": sampled(sweep.sampling, target, budget_s)})
-    _check_size(sweep, config, max_cells)
+    if not only:
+        _check_size(sweep, config, max_cells)
     cells = list(expand.cells(sweep))
-    _check_fit(cells)
     chosen = _chosen(cells, only)
+    _check_fit(chosen)
     folder_of_run = out or Path("results/local") / sweep.name
     if dry_run:
         _show_plan(chosen, sweep, folder_of_run)
@@ -77,9 +78,18 @@ def run(
     warn_once = _once(warn)  # the journal is read before the run and after it
     with Journal(folder_of_run) as journal:
         folder.write_plan(folder_of_run, sweep, cells, config)
-        measured, failed = execution.stored(folder_of_run, chosen, warn_once, retry_failed)
-        if failed and not retry_failed:
-            watcher.say(f"{failed} of the stored measurements failed; --retry-failed runs them again")
+        known = execution.stored(folder_of_run, chosen, warn_once)
+        measured = known.measured
+        if known.others:
+            watcher.say(
+                f"{known.others} stored measurements of another machine or version are kept and not counted "
+                f"(other {', '.join(known.differs)})"
+            )
+        if retry_failed:
+            for one in measured.values():
+                one.forget_failures()
+        elif known.failed:
+            watcher.say(f"{known.failed} of the stored measurements failed; --retry-failed runs them again")
         before = sum(len(one.replicates) for one in measured.values())
         if before:
             rest = "" if any(one.stop(sweep) is None for one in measured.values()) else ", nothing is left to measure"
@@ -87,7 +97,7 @@ def run(
         _ceilings(chosen, folder_of_run, watcher.say)
         _prepare([cell for cell in chosen if measured[cell.cell_id].stop(sweep) is None], watcher.say)
         try:
-            execution.run(chosen, sweep, measured, journal, watcher, partial(_command, config))
+            execution.run(chosen, sweep, measured, journal, watcher, partial(_command, config, target, budget_s))
         except KeyboardInterrupt:
             watcher.clear()
             watcher.say(f"stopped; everything measured is in {folder_of_run}, and the same command goes on from there")
@@ -129,14 +139,16 @@ def _chosen(cells: list["Cell"], only: list[str] | None) -> list["Cell"]:
     return [cell for cell in cells if cell.cell_id.startswith(tuple(only))]
 
 
-def _command(config: Path, cell: "Cell") -> str:
+def _command(config: Path, target: float | None, budget_s: float | None, cell: "Cell") -> str:
     """What to type to measure a cell again. Of a path outside the working directory only the name: records are
     published, and paths name people."""
 
     def said(path: Path) -> str:
         return shlex.quote(str(path) if not path.is_absolute() and ".." not in path.parts else path.name)
 
-    return f"bench run {said(config)} --only {cell.cell_id} --out results/local/{cell.cell_id}"
+    given = {"--target": target, "--budget-s": budget_s}
+    options = "".join(f" {name} {value:g}" for name, value in given.items() if value is not None)
+    return f"bench run {said(config)} --only {cell.cell_id}{options} --out results/local/{cell.cell_id}"
 
 
 def _check_size(sweep: "Sweep", config: Path, max_cells: int) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 from bench import store
 from bench.errors import InputError, nearest
+from bench.metrics import verdict
 from bench.metrics.latency import of_replicate
+from bench.metrics.memory import peak_bytes
 from bench.models import catalogue
 from bench.report.comparison import Measured
-from bench.schema import Cell, Memory
+from bench.schema import Cell
 
 KEYS = ("model", "precision", "runner", "batch_size", "input_tokens", "output_tokens", "arm", "cell")
 
@@ -63,25 +65,20 @@ def _measured(path: Path, warn: Callable[[str], None]) -> list[Measured]:
     journal = str((path / store.JOURNAL if path.is_dir() else path).resolve())
     found: dict[tuple[str, ...], Measured] = {}
     for record in store.read(path, warn):
-        if record.status != "ok" or record.measurement is None:
+        if record.status != "ok" or record.measurement is None or verdict.tainted(record.measurement):
             continue
         facts = record.measurement.facts
         key = (record.cell.cell_id, record.environment.fingerprint(), facts.weights_id or "")
         # Taken out and put back: the last one is the one that was measured last.
         one = found.pop(key, None) or Measured(journal, record.cell, record.environment)
+        one.evidence.cpus, one.evidence.batch_size = record.environment.cpu_logical, record.cell.workload.batch_size
+        one.evidence.add(record.measurement)
         found[key] = one
         one.times[record.replicate] = of_replicate(record.measurement)
         one.started_at[record.replicate] = record.started_at
-        peaks = [size for size in (one.peak_bytes, _peak(record.measurement.memory)) if size is not None]
+        peaks = [size for size in (one.peak_bytes, peak_bytes(record.measurement.memory, facts)) if size is not None]
         one.peak_bytes = max(peaks, default=None)
     return list(found.values())
-
-
-def _peak(memory: Memory) -> int | None:
-    """As in the table: reserved device memory on a GPU, else the larger of the two resident peaks."""
-    if memory.cuda_peak_reserved_bytes is not None:
-        return memory.cuda_peak_reserved_bytes
-    return max((size for size in (memory.rss_load_peak_bytes, memory.rss_peak_bytes) if size is not None), default=None)
 
 
 def _texts(cell: Cell, key: str) -> tuple[str, ...]:

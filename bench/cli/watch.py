@@ -58,9 +58,7 @@ class TerminalWatcher:
             from bench.metrics import latency
 
             times = latency.of_replicate(record.measurement)
-            rate = (
-                "" if times.tpot_s is None else f"{record.cell.workload.batch_size / times.tpot_s:.1f} tok/s decode, "
-            )
+            rate = "" if not times.tpot_s else f"{record.cell.workload.batch_size / times.tpot_s:.1f} tok/s decode, "
             result = f"{rate}TTFT {times.ttft_s * 1e3:.0f} ms"
         else:
             reason = record.error.reason if record.error is not None else ""

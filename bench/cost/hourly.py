@@ -25,6 +25,9 @@ def rate(choices: CostChoices, environment: Environment, facts: ModelFacts) -> H
         return HourlyRate(choices.usd_per_hour, f"${choices.usd_per_hour:g} per hour as stated")
     places = [place for place in facts.placement if place.startswith("cuda")]
     if not places:
+        others = sorted({place.partition(":")[0] for place in facts.placement} - {"cpu", "disk"})
+        if others:
+            raise InputError(f"the price list has no row for {', '.join(others)}; give --usd-per-hour")
         return _cpu(choices, environment)
     return _accelerators(choices, facts.accelerators or _by_index(places, environment))
 

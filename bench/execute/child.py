@@ -131,7 +131,7 @@ def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, progre
     poller = select.poll()
     poller.register(pipe, select.POLLIN)
     # End of the pipe is not the end of the child: a grandchild may hold it open, so the process itself is watched too.
-    ended = os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
+    ended = _end_of(process)
     if ended is not None:
         poller.register(ended, select.POLLIN)
     pieces = bytearray()
@@ -161,11 +161,19 @@ def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, progre
                         return Heard(message)
                     progress(message.phase, message.estimate_s)
                     _tell(process, "go")
-            elif ended is not None and ended in ready:
+            elif ended in ready if ended is not None else process.poll() is not None:
                 return Heard()
     finally:
         if ended is not None:
             os.close(ended)
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> int | None:
+    """A descriptor that tells the child's end; None where the kernel or a sandbox has none to give."""
+    try:
+        return os.pidfd_open(process.pid) if hasattr(os, "pidfd_open") else None
+    except OSError:
+        return None
 
 
 def _runs(process: subprocess.Popen[bytes]) -> bool:

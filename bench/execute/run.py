@@ -14,9 +14,9 @@ from typing import Protocol
 from bench import runners, store
 from bench.execute import child, fit
 from bench.execute.interrupts import interrupts
-from bench.metrics import enough, latency
+from bench.metrics import enough, latency, verdict
 from bench.metrics.latency import Times
-from bench.schema import Cell, Environment, Job, Record, Status, Stop, Sweep
+from bench.schema import Cell, Environment, Job, Record, Stop, Sweep
 from bench.sensors import environment
 
 STAMP_BYTES = 24
@@ -51,7 +51,7 @@ class Measured:
 
     replicates: set[int] = field(default_factory=set)
     times: list[Times] = field(default_factory=list)
-    failures: list[Status] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
     spent_s: float = 0.0
     _asked_at: int = -1
     _stop: Stop | None = None
@@ -60,17 +60,27 @@ class Measured:
         """Count one record."""
         self.replicates.add(record.replicate)
         self.spent_s += record.elapsed_s or 0.0
-        if record.status == "ok" and record.measurement is not None:
+        self._asked_at = -1
+        problem = _problem(record)
+        if problem is None and record.measurement is not None:
             self.times.append(latency.of_replicate(record.measurement))
+            self.failures.pop(record.replicate, None)  # made good by a retry
         else:
-            self.failures.append(record.status)
+            self.failures[record.replicate] = problem or "crashed"
 
     def stop(self, sweep: Sweep) -> Stop | None:
         """Why the cell needs no further replicate; None while it does."""
         if self._asked_at != len(self.replicates):  # a matrix may have thousands of cells, asked before every job
-            self._stop = enough.stop(self.times, self.failures, self.spent_s, sweep.replicates, sweep.sampling)
+            failures = tuple(self.failures.values())
+            self._stop = enough.stop(self.times, failures, self.spent_s, sweep.replicates, sweep.sampling)
             self._asked_at = len(self.replicates)
         return self._stop
+
+    def forget_failures(self) -> None:
+        """Have the replicates that failed measured again."""
+        self.replicates -= set(self.failures)
+        self.failures.clear()
+        self._asked_at = -1
 
     def left(self, sweep: Sweep) -> int:
         """Replicates that are certain to come."""
@@ -80,33 +90,52 @@ class Measured:
         return max(1, least - len(self.replicates))
 
     def left_s(self, sweep: Sweep) -> float:
-        """About how long they and those that may follow take: until the budget ends, at the most."""
+        """About how long they and those that will follow take, if the interval goes on narrowing as 1/√n."""
         tried = len(self.replicates)
         if not tried or not self.left(sweep):
             return 0.0
-        each = self.spent_s / tried
-        return max(each * self.left(sweep), min(sweep.sampling.budget_s - self.spent_s, each * 2))
+        each, sampling = self.spent_s / tried, sweep.sampling
+        width = enough.half_width(self.times)
+        wanted = 0.0 if width is None else tried * (width / sampling.target) ** 2
+        more_s = min((min(wanted, sampling.max_replicates) - tried) * each, sampling.budget_s - self.spent_s)
+        return max(each * self.left(sweep), more_s)
 
 
-def stored(
-    folder: Path, cells: Sequence[Cell], warn: Callable[[str], None], retry_failed: bool
-) -> tuple[dict[str, Measured], int]:
-    """What a run folder already holds of these cells from this machine, these engine versions and this instrument.
+@dataclass(frozen=True)
+class Stored:
+    """What a run folder already holds of some cells. `others` were measured elsewhere, where `differs` says."""
 
-    Also returns how many stored measurements of them failed; with `retry_failed` those do not count as measured.
-    """
+    measured: dict[str, Measured]
+    failed: int
+    others: int
+    differs: tuple[str, ...]
+
+
+def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> Stored:
+    """The records of these cells from this machine, these engine versions and this instrument, and how many others."""
     found = {cell.cell_id: Measured() for cell in cells}
-    failed = 0
-    if not (folder / store.JOURNAL).is_file():
-        return found, 0
-    here = {cell.cell_id: environment_of(cell).fingerprint() for cell in cells}
-    for record in store.read(folder, warn):
-        if record.environment.fingerprint() != here.get(record.cell.cell_id):
-            continue
-        failed += record.status != "ok"
-        if record.status == "ok" or not retry_failed:
-            found[record.cell.cell_id].add(record)
-    return found, failed
+    others, differs = 0, set()
+    if (folder / store.JOURNAL).is_file():
+        here = {cell.cell_id: environment_of(cell) for cell in cells}
+        prints = {cell_id: one.fingerprint() for cell_id, one in here.items()}
+        for record in store.read(folder, warn):
+            own = record.cell.cell_id
+            if own not in found:
+                continue
+            if record.environment.fingerprint() == prints[own]:
+                found[own].add(record)
+            else:
+                others += 1
+                differs |= set(record.environment.differs_from(here[own]))
+    failed = sum(len(one.failures) for one in found.values())
+    return Stored(found, failed, others, tuple(sorted(differs)))
+
+
+def _problem(record: Record) -> str | None:
+    """Why a record is no measurement to count; None for one that is."""
+    if record.status != "ok" or record.measurement is None:
+        return record.status
+    return "tainted" if verdict.tainted(record.measurement) else None
 
 
 def environment_of(cell: Cell) -> Environment:

@@ -16,29 +16,30 @@ def find(
 ) -> tuple[Ceiling | None, str]:
     """The ceilings of everything that was used, added up, or None with the reason.
 
-    First that applies: those in the run folder, those that the user keeps of this kind of machine, the datasheet. No
-    source is mixed with another. `device` is where the engine ran ("cpu", "cuda:0"), `accelerators_used` are as it
-    names them; where it names none, the machine's own by the device's number.
+    First that applies: the newer of those in the run folder and those that the user keeps of this kind of machine, the
+    datasheet. No source is mixed with another. `device` is where the engine ran ("cpu", "cuda:0"), `accelerators_used`
+    are as it names them; where it names none, the machine's own by the device's number.
     """
     used = tuple(accelerators_used) or _by_number(environment, device)
     if not used and device.partition(":")[0] != "cpu":
         return None, f"no ceiling is known for {device}: run `bench hardware`"
     hardware = environment.hardware()
     in_run = () if run_folder is None else stored.of_run(run_folder, warn)
-    for ceilings in (*(one for one in in_run if one.hardware == hardware), stored.load(hardware, warn)):
-        chosen = None if ceilings is None else _measured(ceilings, used)
-        if ceilings is not None and chosen is not None:
+    known = [*(one for one in in_run if one.hardware == hardware), stored.load(hardware, warn)]
+    for ceilings in sorted((one for one in known if one is not None), key=stored.age_days):
+        chosen = _measured(ceilings, used)
+        if chosen is not None:
             return together(chosen), _said(ceilings)
     if not used:
         return None, "the ceilings of this CPU are not known: run `bench hardware`"
     sheets = [datasheet.find(one) for one in used]
-    known = [(one, sheet) for one, sheet in zip(used, sheets, strict=True) if sheet and sheet.read_bytes_per_s]
-    if len(known) < len(used):
+    listed = [(one, sheet) for one, sheet in zip(used, sheets, strict=True) if sheet and sheet.read_bytes_per_s]
+    if len(listed) < len(used):
         unknown = ", ".join(dict.fromkeys(one.name for one, sheet in zip(used, sheets, strict=True) if sheet is None))
         return None, f"no datasheet is known for {unknown or used[0].name}: run `bench hardware`"
-    said = "; ".join(dict.fromkeys(f"{sheet.part} ({sheet.source})" for _, sheet in known))
+    said = "; ".join(dict.fromkeys(f"{sheet.part} ({sheet.source})" for _, sheet in listed))
     return together(
-        [sheet.ceiling(one) for one, sheet in known]
+        [sheet.ceiling(one) for one, sheet in listed]
     ), f"datasheet of {said}; measured: run `bench hardware`"
 
 

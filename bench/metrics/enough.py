@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 from bench.metrics.latency import Times
 from bench.metrics.statistics import estimate
-from bench.schema import Ending, Sampling, Status, Stop
+from bench.schema import Ending, Sampling, Stop
 
-HOPELESS: tuple[Status, ...] = ("unsupported", "invalid")
-"""Statuses that another process would meet again."""
+HOPELESS = ("unsupported", "invalid")
+"""Statuses that another process would meet again, unless one did not."""
 
 MARGIN = 6.0
 LOOKS = 3
@@ -40,12 +40,12 @@ def half_width(replicates: Sequence[Times]) -> float | None:
 
 
 def stop(
-    replicates: Sequence[Times], failures: Sequence[Status], spent_s: float, least: int, sampling: Sampling
+    replicates: Sequence[Times], failures: Sequence[str], spent_s: float, least: int, sampling: Sampling
 ) -> Stop | None:
     """Why no further replicate is needed, None while one is.
 
-    `replicates`: times of those measured; `failures`: statuses of those that failed; `spent_s`: seconds that all of
-    them took, loading included; `least`: how many are always tried.
+    `replicates`: times of those measured; `failures`: statuses of those that failed, or "tainted"; `spent_s`: seconds
+    that all of them took, loading included; `least`: how many are always tried.
     """
     width = half_width(replicates)
     ending = _ending(replicates, failures, spent_s, least, sampling)
@@ -53,9 +53,9 @@ def stop(
 
 
 def _ending(
-    replicates: Sequence[Times], failures: Sequence[Status], spent_s: float, least: int, sampling: Sampling
+    replicates: Sequence[Times], failures: Sequence[str], spent_s: float, least: int, sampling: Sampling
 ) -> Ending | None:
-    if any(status in HOPELESS for status in failures):
+    if not replicates and any(status in HOPELESS for status in failures):
         return "hopeless"
     tried = len(replicates) + len(failures)
     least = min(least, sampling.max_replicates)

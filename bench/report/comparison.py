@@ -9,8 +9,9 @@ from typing import Any
 from bench.metrics.comparison import Ratio, compare
 from bench.metrics.latency import Times
 from bench.metrics.statistics import mean
+from bench.metrics.verdict import Evidence
 from bench.models import catalogue
-from bench.report.render import _escaped as escaped
+from bench.report.render import escaped
 from bench.report.table import GB, NONE, number, percent
 from bench.schema import Cell, Environment
 
@@ -32,6 +33,7 @@ class Measured:
     times: dict[int, Times] = field(default_factory=dict)
     started_at: dict[int, str] = field(default_factory=dict)
     peak_bytes: int | None = None
+    evidence: Evidence = field(default_factory=Evidence)
 
     def name(self) -> str:
         work, arm = self.cell.workload, f" arm {self.cell.arm}" if self.cell.arm > 1 else ""
@@ -92,7 +94,7 @@ def compared(a: Measured, b: Measured, threshold: float) -> Compared:
             lines.append(Line(name, _middle(rates_a), _middle(rates_b), ratio))
     if a.peak_bytes and b.peak_bytes:
         lines.append(Line("peak memory", a.peak_bytes, b.peak_bytes, None))
-    return Compared(a, b, paired, tuple(lines), tuple(_caveats(a.environment, b.environment)))
+    return Compared(a, b, paired, tuple(lines), (*_caveats(a.environment, b.environment), *_doubts(a, b)))
 
 
 def _in_turn(a: Measured, b: Measured) -> bool:
@@ -107,15 +109,15 @@ def _in_turn(a: Measured, b: Measured) -> bool:
 
 
 def _prefill(cell: Cell, times: Sequence[Times]) -> list[float]:
-    return [cell.workload.batch_size * cell.workload.input_tokens / one.ttft_s for one in times]
+    return [cell.workload.batch_size * cell.workload.input_tokens / one.ttft_s for one in times if one.ttft_s > 0]
 
 
 def _decode(cell: Cell, times: Sequence[Times]) -> list[float]:
-    return [cell.workload.batch_size / one.tpot_s for one in times if one.tpot_s is not None]
+    return [cell.workload.batch_size / one.tpot_s for one in times if one.tpot_s]
 
 
 def _output(cell: Cell, times: Sequence[Times]) -> list[float]:
-    return [cell.workload.batch_size * cell.workload.output_tokens / one.e2el_s for one in times]
+    return [cell.workload.batch_size * cell.workload.output_tokens / one.e2el_s for one in times if one.e2el_s > 0]
 
 
 _QUANTITIES: Mapping[str, Callable[[Cell, Sequence[Times]], list[float]]] = {
@@ -141,6 +143,13 @@ def _caveats(a: Environment, b: Environment) -> Iterator[str]:
             yield f"{name} {one} against {other}"
     if a.hardware() == b.hardware() and a.fingerprint() != b.fingerprint() and a.packages == b.packages:
         yield "the machine was set up differently (Python, driver, power limit or governor)"
+
+
+def _doubts(a: Measured, b: Measured) -> Iterator[str]:
+    """What the verdict says against either side."""
+    for side, one in (("A", a), ("B", b)):
+        for reason in one.evidence.reasons():
+            yield f"{side} is {reason.code}: {reason.text()}"
 
 
 def _machine(of: Environment) -> str:

@@ -6,7 +6,8 @@ from bench.metrics.percentiles import TooFew
 from bench.metrics.roofline import Roofline
 from bench.metrics.statistics import Estimate
 from bench.report import table
-from bench.report.rows import Energy, Row
+from bench.report.joules import EnergyFigures
+from bench.report.rows import Row
 
 REPORT_SCHEMA_VERSION = 1
 
@@ -76,7 +77,7 @@ def flat(row: Row) -> dict[str, Any]:
     return line
 
 
-def _of_energy(of: Energy) -> dict[str, Any]:
+def _of_energy(of: EnergyFigures) -> dict[str, Any]:
     parts = of.parts_j_per_output_token
     return {
         **_with_interval("energy_j_per_output_token", of.j_per_output_token),

@@ -21,7 +21,7 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
             *_sampling_notes(row),
             _machine_note(row),
             *_against(row),
-            *_weights_notes(row, cells),
+            *(_twin_notes(row, rows) if cells[row.cell.cell_id] > 1 else ()),
         ):
             grouped.setdefault(_line(text), []).append(number)
     return [text if len(numbers) == len(rows) else f"{text} [{_ranges(numbers)}]" for text, numbers in grouped.items()]
@@ -85,11 +85,17 @@ def _sampling_notes(row: Row) -> list[str]:
     return []
 
 
-def _weights_notes(row: Row, cells: "Counter[str]") -> list[str]:
-    """Which weights a row is of, where a cell has several rows: its revision moved, or its file was replaced."""
-    if row.figures is None or cells[row.cell.cell_id] == 1 or row.figures.facts.weights_id is None:
+def _twin_notes(row: Row, rows: Sequence[Row]) -> list[str]:
+    """What tells rows of one cell apart: the weights (its revision moved, its file was replaced), or the machine."""
+    twins = [other for other in rows if other.cell.cell_id == row.cell.cell_id and other is not row]
+    if not twins:
         return []
-    return [f"Weights {row.figures.facts.weights_id}."]
+    differs = sorted({name for other in twins for name in row.environment.differs_from(other.environment)})
+    said = row.environment.model_dump(mode="json") | row.environment.packages
+    notes = [f"Of several rows of this cell, this one had {name} {said.get(name)}." for name in differs]
+    if row.figures is not None and row.figures.facts.weights_id is not None:
+        notes.append(f"Weights {row.figures.facts.weights_id}.")
+    return notes
 
 
 def _dollar_notes(row: Row) -> list[str]:
@@ -106,7 +112,8 @@ def _dollar_notes(row: Row) -> list[str]:
         "$/Mtok in and out: the bill split by measured time, prefill to input and decode to output; "
         "the parts add up to the bill. Blended: the bill over all tokens of this row.",
         f"vs API and break-even: against the cheapest of {apis} for the same request; prices of {api_prices.source()}, "
-        f"read {today}. Break-even is the utilisation from which self-hosting is cheaper; above 100% is never. "
+        f"read {today}. Break-even is the utilisation from which self-hosting is cheaper; above 100% is never, and '?' "
+        "says that the interval reaches to both sides. "
         "Token counts are the measured model's (tokenizers differ); quality not compared.",
     ]
 

@@ -4,43 +4,16 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bench.metrics import latency
+from bench.metrics import latency, verdict
 from bench.metrics.verdict import Evidence
-from bench.schema import Cell, Energy, Environment, Failure, Measurement, Memory, ModelFacts, Record, Status, Stop
+from bench.report.joules import Joules
+from bench.schema import Cell, Environment, Failure, Measurement, Memory, ModelFacts, Record, Status, Stop
 
 Key = tuple[str, ...]
 
 
 def _floats() -> "array[float]":
     return array("d")
-
-
-@dataclass
-class Joules:
-    """Energy of the timed windows of a row, summed over the replicates that have the counter."""
-
-    joules: dict[str, float] = field(default_factory=dict)
-    tokens: dict[str, int] = field(default_factory=dict)
-    sources: dict[str, str] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    per_token: "array[float]" = field(default_factory=_floats)
-
-    def add(self, energy: Energy | None, tokens: int) -> None:
-        """One window, in which `tokens` output tokens were made."""
-        if energy is None:
-            self.reasons.setdefault("energy", "measured before this program counted energy")
-            return
-        self.sources.update(energy.sources)
-        self.reasons.update(energy.reasons)
-        whole = 0.0
-        for name in ("gpu_energy_j", "cpu_energy_j", "dram_energy_j"):
-            used = getattr(energy, name)
-            if used is not None:
-                self.joules[name] = self.joules.get(name, 0.0) + used
-                self.tokens[name] = self.tokens.get(name, 0) + tokens
-                whole += used
-        if whole > 0:
-            self.per_token.append(whole / tokens)
 
 
 @dataclass
@@ -62,6 +35,7 @@ class Gathered:
     memory_reasons: dict[str, str] = field(default_factory=dict)
     energy: Joules = field(default_factory=Joules)
     evidence: Evidence = field(default_factory=Evidence)
+    set_aside: dict[str, int] = field(default_factory=dict)
     failures: list[Status] = field(default_factory=list)
     failure: Failure | None = None
     last_status: Status = "ok"
@@ -69,12 +43,18 @@ class Gathered:
     stop: Stop | None = None
 
     def __post_init__(self) -> None:
-        self.evidence.cpus = self.environment.cpu_usable
+        # Counters of stolen time and load are of the whole machine, whatever share of it may be used.
+        self.evidence.cpus = self.environment.cpu_logical
+        self.evidence.batch_size = self.cell.workload.batch_size
+
+    def note(self, record: Record) -> None:
+        """What every record says of its cell, whatever became of it."""
+        self.command = record.command or self.command
+        self.stop = record.stop
 
     def add(self, record: Record) -> None:
         """Fold one more record of this cell and machine."""
-        self.command = record.command or self.command
-        self.stop = record.stop
+        self.note(record)
         if record.status == "ok" and record.measurement is not None:
             self._add(record.measurement)
         else:
@@ -118,14 +98,29 @@ class Gathered:
 
 
 def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
-    """Every cell on every machine, in the order in which they first come."""
+    """Every cell on every machine, in the order in which they first come.
+
+    A replicate that is worthless of itself (`verdict.tainted`) is set aside where there are others; where there are
+    none, the row is made of what there is, and its verdict says that it means nothing.
+    """
     groups: dict[Key, Gathered] = {}
+    aside: dict[Key, Gathered] = {}
     for record in records:
         key = _key(record)
-        if key not in groups:
-            groups[key] = Gathered(record.cell, record.environment)
-        groups[key].add(record)
+        group = groups.setdefault(key, Gathered(record.cell, record.environment))
+        if record.measurement is not None and verdict.tainted(record.measurement):
+            aside.setdefault(key, Gathered(record.cell, record.environment)).add(record)
+            group.note(record)
+        else:
+            group.add(record)
     _join_failures(groups)
+    for key, spoilt in aside.items():
+        group = groups.get(key) or spoilt
+        if group.facts is None:
+            spoilt.failures, spoilt.failure, spoilt.stop = group.failures, group.failure, group.stop
+            groups[key] = spoilt
+        elif group is not spoilt:
+            group.set_aside = dict(spoilt.evidence.tainted)
     return groups
 
 
@@ -146,3 +141,4 @@ def _join_failures(groups: dict[Key, Gathered]) -> None:
         other = groups[measured[key[:2]]]
         other.failures += group.failures
         other.failure = group.failure
+        other.stop = group.stop or other.stop

@@ -11,7 +11,7 @@ def headline(rows: Sequence[Row]) -> str:
     priced = [row for row in rows if row.dollars is not None]
     if not priced:
         return ""
-    row = min(priced, key=_blended)
+    row = min(priced, key=_against_the_api)
     api = table.cheapest(row)
     assert row.dollars is not None
     assert api is not None
@@ -23,11 +23,22 @@ def headline(rows: Sequence[Row]) -> str:
     work = row.cell.workload
     tokens = work.input_tokens + work.output_tokens
     price = table.number(api.api_usd_per_request * 1e6 / tokens)
-    whose = f"{table.model(row)} {table.precision(row)}, batch {work.batch_size}"
-    if api.break_even_utilisation is None:
+    whose = (
+        f"{table.model(row)} {table.precision(row)}, batch {work.batch_size}, "
+        f"{work.input_tokens} in, {work.output_tokens} out"
+    )
+    if table.doubt(api):
+        outcome = "and whether self-hosting is ever cheaper cannot be told: the interval reaches to both sides"
+    elif api.break_even_utilisation is None:
         outcome = "which no utilisation makes up for"
     else:
         outcome = f"so self-hosting is cheaper from {table.percent(api.break_even_utilisation)} utilisation on"
+    number_of = {id(one): index for index, one in enumerate(rows, 1)}
+    alike = [number_of[id(one)] for one in _not_told_apart(row, priced)]
+    if alike:
+        outcome += f"; by the intervals it may as well be {'row' if len(alike) == 1 else 'rows'} " + ", ".join(
+            map(str, alike)
+        )
     doubt = f" (verdict: {table.verdict(row)})" if row.verdict else ""
     return (
         f"Cheapest here: {whose}: {cost} per million tokens at {table.percent(row.dollars.utilisation)} "
@@ -36,6 +47,26 @@ def headline(rows: Sequence[Row]) -> str:
     )
 
 
-def _blended(row: Row) -> float:
-    assert row.dollars is not None
-    return row.dollars.blended_usd_per_mtok.value
+def _against_the_api(row: Row) -> float:
+    """Dollars for the same requests over the cheapest API's: rows of other lengths have other dollars a token."""
+    api = table.cheapest(row)
+    assert api is not None
+    return api.ratio.value
+
+
+def _not_told_apart(best: Row, rows: Sequence[Row]) -> list[Row]:
+    """Rows of the same lengths whose interval reaches below the best one's upper end."""
+    assert best.dollars is not None
+    top = best.dollars.blended_usd_per_mtok.high
+    found = []
+    for row in rows:
+        if row is best or row.dollars is None or _lengths(row) != _lengths(best):
+            continue
+        low = row.dollars.blended_usd_per_mtok.low
+        if top is not None and low is not None and low < top:
+            found.append(row)
+    return found
+
+
+def _lengths(row: Row) -> tuple[int, int]:
+    return row.cell.workload.input_tokens, row.cell.workload.output_tokens

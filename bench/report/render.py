@@ -94,25 +94,25 @@ def markdown(rows: Sequence[Row], percentiles: bool = False) -> str:
 
     def grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> str:
         align = ["left" if index in left else "right" for index in range(len(headings))]
-        cells = [[_escaped(text) for text in line] for line in lines]
-        return tabulate(cells, [_escaped(one) for one in headings], "pipe", colalign=align, disable_numparse=True)
+        cells = [[escaped(text) for text in line] for line in lines]
+        return tabulate(cells, [escaped(one) for one in headings], "pipe", colalign=align, disable_numparse=True)
 
     columns, caption = table.columns(rows)
     lines = [tuple(column.text(row) for column in columns) for row in rows]
     left = [index for index, column in enumerate(columns) if not column.numeric]
-    parts = [_escaped(text) for text in (headline(rows),) if text]
-    parts += [f"**{_escaped(caption)}**"] if caption else []
+    parts = [escaped(text) for text in (headline(rows),) if text]
+    parts += [f"**{escaped(caption)}**"] if caption else []
     parts.append(grid([column.heading for column in columns], lines, left))
     if percentiles:
         parts += [f"**{PERCENTILES}**", grid(*table.percentile_table(rows), (0,))]
     headings, compared = table.api_table(rows)
     if compared:
         parts += ["**the same requests at APIs**", grid(headings, compared, (0,))]
-    parts.append("\n".join(f"- {_escaped(note)}" for note in footnotes(rows)))
+    parts.append("\n".join(f"- {escaped(note)}" for note in footnotes(rows)))
     return "\n\n".join(parts) + "\n"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that cannot become markup: a model's name or an error is not ours."""
     for mark in ("\\", "|", "<", ">", "*", "`", "[", "]"):
         text = text.replace(mark, "\\" + mark)

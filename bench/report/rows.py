@@ -14,6 +14,7 @@ from bench.metrics.statistics import Estimate
 from bench.metrics.verdict import Reason
 from bench.models import catalogue
 from bench.report.gather import Gathered, gather
+from bench.report.joules import EnergyFigures
 from bench.schema import (
     Ceiling,
     Cell,
@@ -32,16 +33,7 @@ CeilingOf = Callable[[Environment, ModelFacts], tuple[Ceiling | None, str]]
 """The ceiling of what a row ran on, and on whose word; None and the reason where nobody knows it."""
 
 PERCENTILES = (50, 90, 99)
-
-
-@dataclass(frozen=True)
-class Energy:
-    """Joules of the timed windows over their output tokens; the prompt's energy is in it."""
-
-    j_per_output_token: Estimate | None
-    parts_j_per_output_token: dict[str, float]
-    sources: dict[str, str]
-    reasons: dict[str, str]
+WIDE = 0.10
 
 
 @dataclass(frozen=True)
@@ -62,18 +54,19 @@ class Figures:
     load_s: Estimate | None
     first_generate_s: Estimate | None
     memory: Memory
-    energy: Energy
+    energy: EnergyFigures
     roofline: Roofline
     percentiles: dict[str, dict[float, float | TooFew]]
 
 
 @dataclass(frozen=True)
 class ApiComparison:
-    """The same request at an API."""
+    """The same request at an API. `full_load_share`: what it costs here at full load, over the API's price."""
 
     api: str
     api_usd_per_request: float
     ratio: Estimate
+    full_load_share: float
     break_even_utilisation: float | None
 
 
@@ -136,7 +129,11 @@ def _row(group: Gathered, choices: CostChoices, apis: Sequence[api_prices.ApiMod
     except InputError as error:
         failure = Failure(reason=error.lines[0], remedy="measure it again")
         return Row(group.cell, group.environment, "invalid", 0, failure=failure, **said)  # type: ignore[arg-type]
-    reasons = [*group.evidence.reasons(), *_above_the_ceiling(figures.roofline)]
+    reasons = [*group.evidence.reasons(), *_wide(figures.e2el_s), *_above_the_ceiling(figures.roofline)]
+    if group.set_aside:
+        codes = ", ".join(f"{count} {code}" for code, count in sorted(group.set_aside.items()))
+        what = f"replicates were set aside that mean nothing ({codes})"
+        reasons.append(Reason("set-aside", what, "run again with --retry-failed on the quiet machine"))
     # A failure that a later replicate or a retry made good is still said.
     if group.failures:
         statuses = ", ".join(sorted(set(group.failures)))
@@ -162,11 +159,19 @@ def _row(group: Gathered, choices: CostChoices, apis: Sequence[api_prices.ApiMod
     )
 
 
+def _wide(e2el: Estimate) -> list[Reason]:
+    """An interval that says little, however well behaved the replicates are."""
+    spread = e2el.spread()
+    if spread is None or spread <= WIDE:
+        return []
+    return [Reason("wide", f"the interval is ±{spread:.0%}", "raise sampling.budget_s, or quieten the machine")]
+
+
 def _above_the_ceiling(of: Roofline) -> list[Reason]:
     above = [name for name, share in (("MBU", of.mbu), ("MFU", of.mfu)) if share is not None and share.value > 1]
     if not above:
         return []
-    what = f"{' and '.join(above)} above 100%, so the ceiling was measured too low or the formula does not fit"
+    what = f"{' and '.join(above)} above 100%: the ceiling was measured too low, or the weights stay in a cache"
     return [Reason("above-ceiling", what, "run `bench hardware` on the quiet machine")]
 
 
@@ -196,7 +201,7 @@ def _figures(group: Gathered, facts: ModelFacts, ceiling_of: CeilingOf) -> Figur
         load_s=statistics.estimate(group.load_s),
         first_generate_s=statistics.estimate(group.first_generate_s),
         memory=group.peaks(),
-        energy=_energy(group),
+        energy=group.energy.figures(),
         roofline=roofline(config, facts, group.cell.precision, work, ttft, tpot, ceiling, basis),
         percentiles=_percentiles(group),
     )
@@ -215,12 +220,6 @@ def _needed(values: Sequence[float]) -> Estimate:
     if found is None:
         raise InputError("a record has a time of zero or less; it was not written by this program")
     return found
-
-
-def _energy(group: Gathered) -> Energy:
-    found = group.energy
-    parts = {name: joules / found.tokens[name] for name, joules in found.joules.items()}
-    return Energy(statistics.estimate(found.per_token), parts, found.sources, found.reasons)
 
 
 def _percentiles(group: Gathered) -> dict[str, dict[float, float | TooFew]]:
@@ -253,6 +252,7 @@ def _dollars(
                 api=api.name,
                 api_usd_per_request=price,
                 ratio=per_request.times(1 / price),
+                full_load_share=full_load / price,
                 break_even_utilisation=dollars.break_even_utilisation(full_load, price),
             )
         )

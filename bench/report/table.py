@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.metrics.memory import peak_bytes
 from bench.metrics.percentiles import TooFew
 from bench.metrics.statistics import Estimate
 from bench.models import catalogue
@@ -116,17 +117,6 @@ def _changed(options: dict[str, object]) -> str:
     return "".join(f" {key}={value}" for key, value in options.items() if value is not None)
 
 
-def peak_bytes(row: Row) -> int | None:
-    """What the cell needs at least: reserved device memory on a GPU, else the resident peak, loading included."""
-    if row.figures is None:
-        return None
-    memory = row.figures.memory
-    if memory.cuda_peak_reserved_bytes is not None:
-        return memory.cuda_peak_reserved_bytes
-    peaks = [size for size in (memory.rss_load_peak_bytes, memory.rss_peak_bytes) if size is not None]
-    return max(peaks) if peaks else None
-
-
 def verdict(row: Row) -> str:
     """VALID, the codes of the reasons against it (footnotes explain them), or the failure's status."""
     if row.figures is None:
@@ -137,7 +127,7 @@ def verdict(row: Row) -> str:
 
 
 def _peak(row: Row) -> str:
-    size = peak_bytes(row)
+    size = None if row.figures is None else peak_bytes(row.figures.memory, row.figures.facts)
     return NONE if size is None else number(size / GB)
 
 
@@ -169,14 +159,23 @@ def _limit(row: Row) -> str:
 
 def _ratio(row: Row) -> str:
     found = cheapest(row)
-    return NONE if found is None else f"{number(found.ratio.value)}×"
+    return NONE if found is None else f"{number(found.ratio.value)}×{spread(found.ratio)}"
 
 
 def _break_even(row: Row) -> str:
     found = cheapest(row)
     if found is None:
         return NONE
-    return "never" if found.break_even_utilisation is None else percent(found.break_even_utilisation)
+    return ("never" if found.break_even_utilisation is None else percent(found.break_even_utilisation)) + doubt(found)
+
+
+def doubt(found: ApiComparison) -> str:
+    """A question mark where the interval holds both: cheaper from some utilisation on, and never."""
+    low, high = found.ratio.low, found.ratio.high
+    if low is None or high is None:
+        return ""
+    full = found.full_load_share
+    return "?" if full * low / found.ratio.value <= 1 < full * high / found.ratio.value else ""
 
 
 DROPPED_WHEN_EMPTY = ("utilisation", "J/token", "MBU", "MFU", "decode limit", "floor", "electricity $/Mtok")
@@ -186,6 +185,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("model", "name", model, numeric=False),
     Column("runner", "name", runner, numeric=False),
     Column("precision", "name", precision, numeric=False),
+    Column("arm", "name", lambda row: str(row.cell.arm)),
     Column("batch", "name", lambda row: str(row.cell.workload.batch_size)),
     Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),
     Column("out", "name", lambda row: str(row.cell.workload.output_tokens)),
@@ -225,6 +225,8 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
             column = Column("runner", "name", lambda row: runner(row, telling), numeric=False)
         texts = {column.text(row) for row in rows} - {NONE} or {NONE}
         if column.heading in DROPPED_WHEN_EMPTY and texts == {NONE}:
+            continue
+        if column.heading == "arm" and texts == {"1"}:
             continue
         if column.group == "name" and column.heading != "precision" and len(texts) == 1 and len(rows) > 1:
             text = texts.pop()
@@ -295,7 +297,9 @@ def _api_cells(row: Row, names: Sequence[str]) -> list[str]:
     texts = [number(row.dollars.usd_per_request.value * 1000) + spread(row.dollars.usd_per_request)]
     for name in names:
         one = found.get(name)
-        texts.append(NONE if one is None else f"{number(one.ratio.value)}×, {_from(one.break_even_utilisation)}")
+        texts.append(
+            NONE if one is None else f"{number(one.ratio.value)}×, {_from(one.break_even_utilisation)}{doubt(one)}"
+        )
     return texts
 
 

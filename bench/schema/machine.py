@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 from pydantic import Field
 
@@ -43,6 +44,16 @@ class Environment(Noun):
 
     def fingerprint(self) -> str:
         """Equal for two runs whose numbers may stand in one interval: same machine, same engine versions."""
+        return hashlib.sha256(json.dumps(self._telling(), sort_keys=True).encode()).hexdigest()[:12]
+
+    def differs_from(self, other: "Environment") -> tuple[str, ...]:
+        """Names of what keeps the numbers of two runs apart, packages by their own names."""
+        mine, others = self._telling(), other._telling()
+        for said in (mine, others):
+            said |= said.pop("packages")
+        return tuple(sorted(name for name in {*mine, *others} if mine.get(name) != others.get(name)))
+
+    def _telling(self) -> dict[str, Any]:
         # Not: what a reboot or a kernel update changes by a little, and the version of what moves no number.
         volatile = {
             "bench_version",
@@ -54,7 +65,7 @@ class Environment(Noun):
         }
         said = self.model_dump(mode="json", exclude=volatile)
         said["memory_gib"] = round(self.memory_total_bytes / 2**30)
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:12]
+        return said
 
     def hardware(self) -> str:
         """Equal for two runs on the same kind of machine, whatever software ran: what a measured ceiling belongs to."""
@@ -73,6 +84,8 @@ class DeviceState(Noun):
     power_w: float | None = None
     power_limit_w: float | None = None
     temperature_c: float | None = None
+    power_capped_s: float | None = Field(None, description="total time for which a power limit held its clocks back")
+    heat_capped_s: float | None = Field(None, description="total time for which heat did")
     throttle_reasons: tuple[str, ...] = ()
     other_processes: int | None = Field(None, description="processes on it that are not of this measurement")
 
@@ -85,6 +98,7 @@ class Edge(Noun):
     cpu_temperature_c: float | None = None
     cpu_throttled: int | None = Field(None, description="times that a core was slowed for its heat")
     swapped_bytes: int | None = Field(None, description="read from and written to swap, whole machine")
+    major_faults: int | None = Field(None, description="pages that this process had to wait for a disk for")
     devices: tuple[DeviceState, ...] = ()
     reasons: dict[str, str] = Field(default_factory=dict, description="why a reading is null")
 

@@ -2,16 +2,27 @@
 
 import os
 from pathlib import Path
+from types import ModuleType
+
+resource: ModuleType | None
+try:
+    import resource
+except ImportError:  # not a Unix
+    resource = None
 
 _PSI = Path("/proc/pressure/cpu")
+_OWN_PSI = Path("/sys/fs/cgroup/cpu.pressure")
 _STAT = Path("/proc/stat")
 _VMSTAT = Path("/proc/vmstat")
 _STEAL = 8  # the eighth number of the "cpu" line of /proc/stat (proc(5))
 
 
 def cpu_stalled_s() -> float | None:
-    """Total time for which some task of the machine waited for a CPU (Linux PSI); None where nothing counts it."""
-    for line in _lines(_PSI):
+    """Total time for which some task waited for a CPU (Linux PSI); None where nothing counts it.
+
+    Of this container where it has a count of its own: on a shared host other tenants queue on other CPUs.
+    """
+    for line in _lines(_OWN_PSI) or _lines(_PSI):
         if line.startswith("some "):
             return int(line.rpartition("total=")[2]) / 1e6
     return None
@@ -28,11 +39,12 @@ def cpu_stolen_s() -> float | None:
 
 def involuntary_switches() -> int | None:
     """How often this process had to give up a CPU that it still wanted; None where nothing counts it."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+    return None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def major_faults() -> int | None:
+    """How many pages this process had to wait for a disk for; None where nothing counts it."""
+    return None if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_majflt
 
 
 def swapped_bytes() -> int | None:

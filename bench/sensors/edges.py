@@ -17,6 +17,8 @@ _CORE_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
 def read(devices: tuple[str, ...]) -> Edge:
     """One reading. `devices`: the accelerators in use as torch names them (`cuda:0`), empty on a CPU."""
     reasons: dict[str, str] = {}
+    # First: a device that has just ended its work falls back to idle clocks within milliseconds.
+    states = nvidia.states(devices)
     clock = _cpu_clock_hz()
     if clock is None:
         reasons["cpu_clock_hz"] = "this system does not say"
@@ -29,7 +31,6 @@ def read(devices: tuple[str, ...]) -> Edge:
     swapped = busy.swapped_bytes()
     if swapped is None:
         reasons["swapped_bytes"] = "this kernel does not count it"
-    states = nvidia.states(devices)
     if len(states) < len(devices):
         reasons["devices"] = nvidia.reason() or "the driver does not know the devices in use"
     return Edge(
@@ -38,6 +39,7 @@ def read(devices: tuple[str, ...]) -> Edge:
         cpu_temperature_c=temperature,
         cpu_throttled=throttled,
         swapped_bytes=swapped,
+        major_faults=busy.major_faults(),
         devices=states,
         reasons=reasons,
     )

@@ -1,18 +1,24 @@
 """Joules between two moments. Null and a reason where there is no counter, or where one went away.
 
 The counters are read by zeus (NVML, AMD SMI, RAPL), an optional dependency: `pip install 'llm-cost-bench[energy]'`.
-They count the whole device: whatever else runs on it is in the figure.
+They count the whole device: whatever else runs on it is in the figure. zeus watches RAPL counters for wrap-arounds in
+processes of its own; `helpers` names them, so that their memory is not taken for the model's.
 """
 
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bench.schema import Energy
+from bench.sensors import nvidia
 
 FIELDS = ("gpu_energy_j", "cpu_energy_j", "dram_energy_j")
+POWERCAP = Path("/sys/class/powercap/intel-rapl")
 NOT_INSTALLED = "zeus is not installed: pip install 'llm-cost-bench[energy]'"
 
 Totals = Callable[[], Mapping[str, float]]
@@ -28,12 +34,14 @@ class EnergyMeter:
         self._reasons: dict[str, str] = {}
         self._sources: dict[str, str] = {}
         self._before: dict[str, float] = {}
+        earlier = _children()
         if own is not None:
             self._counters.append(("the engine's own count", own))
         else:
             self._open_gpus(devices)
             self._open_cpus()
-        self.start()  # opens files and starts helpers now, not at the edge of the window
+        self.start()  # opens files and starts processes now, not at the edge of the window
+        self.helpers = frozenset(_children() - earlier)
 
     def start(self) -> None:
         """Begin a window."""
@@ -78,12 +86,16 @@ class EnergyMeter:
         return totals
 
     def _open_gpus(self, devices: tuple[str, ...]) -> None:
-        indexes = [int(place.partition(":")[2] or 0) for place in devices]
-        if not indexes:
+        if not devices:
             self._reasons["gpu_energy_j"] = "no GPU in use"
             return
         gpus = self._opened("gpu_energy_j", "zeus.device.gpu", "get_gpus")
-        if gpus is not None:
+        if gpus is None:
+            return
+        indexes = [_index(gpus, device) for device in devices]
+        if None in indexes:
+            self._reasons["gpu_energy_j"] = "which of the driver's devices is in use is not known"
+        else:
             self._counters.append((f"zeus, {type(gpus).__name__}", lambda: _gpu_joules(gpus, indexes)))
 
     def _open_cpus(self) -> None:
@@ -106,16 +118,43 @@ class EnergyMeter:
             return None
 
 
-def _gpu_joules(gpus: Any, indexes: list[int]) -> Mapping[str, float]:
+def _children() -> set[int]:
+    return {process.pid for process in psutil.Process().children(recursive=True)}
+
+
+def _index(gpus: Any, device: str) -> int | None:
+    """zeus' number of a device that torch names: they count in other orders, so the UUID decides where there is one."""
+    uuid = nvidia.uuid(device)
+    if uuid is None:
+        return int(device.partition(":")[2] or 0) if len(gpus) == 1 else None
+    return next((index for index, gpu in enumerate(gpus.gpus) if nvidia.uuid_of(gpu.handle) == uuid), None)
+
+
+def _gpu_joules(gpus: Any, indexes: list[int | None]) -> Mapping[str, float]:
     return {"gpu_energy_j": sum(gpus.get_total_energy_consumption(index) for index in indexes) / 1000}
 
 
 def _cpu_joules(cpus: Any) -> Mapping[str, float]:
-    readings = [cpus.get_total_energy_consumption(index) for index in range(len(cpus))]
+    """Packages and their memory. On client parts RAPL also has the zone `psys`, the whole platform: counted twice."""
+    packages = [cpu for cpu in cpus.cpus if _zone(cpu).startswith("package")]
+    readings = [cpu.get_total_energy_consumption() for cpu in packages]
+    if not readings:
+        return {}
     found = {"cpu_energy_j": sum(one.cpu_mj for one in readings) / 1000}
-    if readings and all(one.dram_mj is not None for one in readings):
+    if all(one.dram_mj is not None for one in readings):
         found["dram_energy_j"] = sum(one.dram_mj for one in readings) / 1000
     return found
+
+
+def _zone(cpu: Any) -> str:
+    """The kernel's name of a RAPL zone; world-readable also where its counter is not."""
+    known = getattr(cpu, "rapl_file", None)
+    if known is not None:
+        return str(known.name)
+    try:
+        return (POWERCAP / f"intel-rapl:{cpu.cpu_index}" / "name").read_text(encoding="ascii").strip()
+    except OSError:
+        return "package"
 
 
 def _plain(error: BaseException) -> str:

@@ -38,8 +38,10 @@ def peak_rss_bytes() -> int | None:
 class MemorySampler:
     """Samples the process tree (and the device) while a round runs; peaks that the kernel keeps are read at the end."""
 
-    def __init__(self, devices: tuple[str, ...]) -> None:
-        """`devices`: accelerators in use as torch names them, empty on a CPU."""
+    def __init__(self, devices: tuple[str, ...], without: frozenset[int] = frozenset()) -> None:
+        """`devices`: accelerators in use as torch names them, empty on a CPU. `without`: processes that are not the
+        engine's, though they were started here."""
+        self._without = without
         self._devices = devices
         self._on_cuda = bool(devices)
         self._stop = threading.Event()
@@ -113,8 +115,8 @@ class MemorySampler:
     def _sample(self) -> None:
         me = psutil.Process()
         while True:
-            self._rss = max(self._rss, _tree_rss(me))
-            pss = _pss(me)
+            self._rss = max(self._rss, _tree_rss(me, self._without))
+            pss = _pss(me, self._without)
             if pss is not None:
                 self._pss = max(self._pss or 0, pss)
             if self._on_cuda:
@@ -128,9 +130,13 @@ class MemorySampler:
                 return
 
 
-def _tree_rss(me: psutil.Process) -> int:
+def _tree(me: psutil.Process, without: frozenset[int]) -> list[psutil.Process]:
+    return [me, *(child for child in me.children(recursive=True) if child.pid not in without)]
+
+
+def _tree_rss(me: psutil.Process, without: frozenset[int]) -> int:
     total = 0
-    for process in [me, *me.children(recursive=True)]:
+    for process in _tree(me, without):
         try:
             total += process.memory_info().rss
         except psutil.Error:
@@ -138,10 +144,10 @@ def _tree_rss(me: psutil.Process) -> int:
     return total
 
 
-def _pss(me: psutil.Process) -> int | None:
+def _pss(me: psutil.Process, without: frozenset[int]) -> int | None:
     """Proportional set size of the tree: pages that are shared count once."""
     total = 0
-    for process in [me, *me.children(recursive=True)]:
+    for process in _tree(me, without):
         try:
             text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError):

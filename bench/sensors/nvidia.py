@@ -74,10 +74,18 @@ def _state(library: Any, handle: Any) -> DeviceState:
         power_w=None if power_mw is None else power_mw / 1000,
         power_limit_w=None if limit_mw is None else limit_mw / 1000,
         temperature_c=_asked(library.nvmlDeviceGetTemperature, handle, library.NVML_TEMPERATURE_GPU),
+        power_capped_s=_violated_s(library, handle, library.NVML_PERF_POLICY_POWER),
+        heat_capped_s=_violated_s(library, handle, library.NVML_PERF_POLICY_THERMAL),
         throttle_reasons=tuple(name for name, bit in _throttles(library).items() if mask & bit),
         # One of them is ours; which one cannot be told, because in a container the driver names other process ids.
         other_processes=None if processes is None else max(0, len(processes) - 1),
     )
+
+
+def _violated_s(library: Any, handle: Any, policy: int) -> float | None:
+    """Total time for which a policy held the clocks back."""
+    found = _asked(library.nvmlDeviceGetViolationStatus, handle, policy)
+    return None if found is None else found.violationTime / 1e9
 
 
 def _throttles(library: Any) -> dict[str, int]:
@@ -91,14 +99,28 @@ def _throttles(library: Any) -> dict[str, int]:
     }
 
 
+def uuid(device: str) -> str | None:
+    """What NVML calls the device that torch names (`cuda:1`); None where torch does not say."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return None
+    found = getattr(torch.cuda.get_device_properties(int(device.partition(":")[2] or 0)), "uuid", None)
+    return None if found is None else f"GPU-{found}"
+
+
+def uuid_of(handle: Any) -> str | None:
+    """The UUID behind an NVML handle, whoever opened it."""
+    library, why = _library()
+    found = None if why is not None else _asked(library.nvmlDeviceGetUUID, handle)
+    return None if found is None else _text(found)
+
+
 def _handle(library: Any, device: str) -> Any:
     """NVML numbers all devices by bus, torch the visible ones in CUDA's order: only the UUID is common to both."""
     index = int(device.partition(":")[2] or 0)
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
-        if uuid is not None:
-            return _asked(library.nvmlDeviceGetHandleByUUID, f"GPU-{uuid}")
+    own = uuid(device)
+    if own is not None:
+        return _asked(library.nvmlDeviceGetHandleByUUID, own)
     if os.environ.get("CUDA_VISIBLE_DEVICES") is None:
         return _asked(library.nvmlDeviceGetHandleByIndex, index)
     return None

@@ -93,7 +93,7 @@ class FakeRunner:
             random_weights=options.trouble != "same",
             dtype=self._precision.name,
             device="fake",
-            placement={"fake": max(options.memory_bytes, 2000)},
+            placement={"cpu": max(options.memory_bytes, 2000)},
             notes=("programmed delays, no model",),
         )
 

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.errors import UnsupportedError
 from bench.runners import OnStep
 from bench.schema import PRECISIONS, Accelerator, Environment, Model, ModelFacts, Precision
+from bench.sensors import environment
 
 _SIZE = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?B)", re.IGNORECASE)
 
@@ -161,8 +162,8 @@ class TransformersRunner:
 
         # bitsandbytes logs a line for each int8 product and transformers one for each odd setting.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-        if self._options.threads is not None:
-            torch.set_num_threads(self._options.threads)
+        # torch follows the affinity of the process and not a container's quota: more threads would only be throttled.
+        torch.set_num_threads(self._options.threads or min(torch.get_num_threads(), environment.usable_cpus()))
         place = load.device(self._options.device)
         loaded = load.load(self._model_choice, self._precision, self._options, place)
         self._loop = Loop(loaded.network, self._options.cache, self._options.compile, self._options.compile_mode)
