@@ -107,7 +107,7 @@ import sys
 from pathlib import Path
 from bench import store
 from bench.cli import main
-from tests.test_full_disk import _fill
+from tests.small_disk import fill
 
 leave, disk = store.Journal.__exit__, Path(sys.argv.pop(1))
 

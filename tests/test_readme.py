@@ -37,7 +37,7 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
     done = subprocess.run(words, cwd=place, env={**os.environ, **own}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     if "--dry-run" in words:
-        assert "15 processes at least" in done.stdout
+        assert "12 processes at least" in done.stdout
     elif words[1] == "run":
         _check_quickstart(done.stdout, done.stderr, place)
     elif "--out" in words:

@@ -28,7 +28,7 @@ CASES = {one.name: one for one in truth.cases()}
 
 def test_the_self_test_passes() -> None:
     """The whole of it in real processes, as data; a person's exit code and a program's `ok` agree."""
-    done = bench("selftest", "--json")
+    done = bench("selftest", "--format", "json")
     found = json.loads(done.stdout)
     assert found["failed"] == [], done.stdout
     assert found["ok"] is True
@@ -285,7 +285,7 @@ def test_a_failed_check_is_named_and_ends_with_code_1(
     one = case.Case("x", (), lambda _: checks)
     monkeypatch.setattr(case, "run", lambda *_: [(one, [], checks)])
     with pytest.raises(typer.Exit) as ended:
-        command.selftest(json=as_data)
+        command.selftest(form="json" if as_data else "table")
     assert ended.value.exit_code == 1
     said = capsys.readouterr()
     if as_data:
@@ -318,7 +318,7 @@ def test_the_observer_compares_pairs() -> None:
 
 def test_the_observer_runs_without_a_model(tmp_path: Path) -> None:
     """Nothing is fetched: with no built-in model at hand an empty loop is watched."""
-    done = bench("selftest", "--observer", "--pairs", "3", "--json", BENCH_CACHE=str(tmp_path))
+    done = bench("selftest", "--observer", "--pairs", "3", "--format", "json", BENCH_CACHE=str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["model"] == "an empty loop"

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from bench.selftest.case import Result
     from bench.selftest.check import Check
 
+FORMATS = ("table", "json")
 COLUMNS = "{:<45} {:>24}  {:>24} {:>9} {:>9}  {}"
 
 
@@ -22,11 +23,14 @@ def selftest(
     ] = False,
     model: Annotated[str | None, typer.Option(help="With --observer: the model to run.")] = None,
     pairs: Annotated[int, typer.Option(help="With --observer: rounds with and without readings.", min=2)] = 10,
-    json: Annotated[bool, typer.Option("--json", help="Print data instead of lines.")] = False,
+    form: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table",
 ) -> None:
     """Test the instrument on a runner whose truth is known. Exit code 1 when a check fails. No model, no network."""
-    from bench.errors import InputError
+    from bench.errors import InputError, nearest
 
+    if form not in FORMATS:
+        raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
+    json = form == "json"
     if model is not None and not observer:
         raise InputError("--model: only with --observer; the self-test itself runs on programmed delays")
     if observer:

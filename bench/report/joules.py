@@ -54,7 +54,7 @@ class Joules:
         whole = statistics.estimate([sum(window) for window in found])
         if whole is None:
             reasons["resolution"] = "a timed window was shorter than the counter's resolution"
-        sources = {name: self.sources[name] for name in known}
+        sources = {name: self.sources[name] for name in known if name in self.sources}
         reasons = {name: why for name, why in reasons.items() if name not in known}
         return EnergyFigures(whole, parts, sources, reasons)
 
