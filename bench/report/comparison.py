@@ -35,12 +35,21 @@ class Measured:
     peak_bytes: int | None = None
     evidence: Evidence = field(default_factory=Evidence)
 
+    def words(self) -> dict[str, str]:
+        """What the cell is called, a word for each of its dimensions."""
+        cell, work = self.cell, self.cell.workload
+        return {
+            "model": catalogue.label(cell.model),
+            "precision": cell.precision.name,
+            "runner": cell.runner.name,
+            "batch": f"batch {work.batch_size}",
+            "lengths": f"{work.input_tokens}+{work.output_tokens}",
+            "arm": f"arm {cell.arm}",
+        }
+
     def name(self) -> str:
-        work, arm = self.cell.workload, f" arm {self.cell.arm}" if self.cell.arm > 1 else ""
-        return (
-            f"{catalogue.label(self.cell.model)} {self.cell.precision.name} {self.cell.runner.name} "
-            f"batch {work.batch_size} {work.input_tokens}+{work.output_tokens}{arm}"
-        )
+        """All of them, the arm where there are several."""
+        return " ".join(word for word in self.words().values() if word != "arm 1")
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,14 @@ class Compared:
     caveats: tuple[str, ...]
 
     def name(self) -> str:
-        one, other = self.a.name(), self.b.name()
-        if one != other:
-            return f"{one} → {other}"
-        before, after = self.a.cell.runner.options, self.b.cell.runner.options
-        keys = sorted(key for key in set(before) | set(after) if before.get(key) != after.get(key))
-        return ", ".join([one, *(f"{key} {before.get(key)} → {after.get(key)}" for key in keys)])
+        """What both are, and what differs: `smollm2-135m bf16 → nf4 transformers batch 4 128+32`."""
+        before, after = self.a.words(), self.b.words()
+        words = [one if one == after[key] else f"{one} → {after[key]}" for key, one in before.items()]
+        if before["arm"] == after["arm"] == "arm 1":
+            words.pop()
+        options_a, options_b = self.a.cell.runner.options, self.b.cell.runner.options
+        keys = sorted(key for key in options_a.keys() & options_b.keys() if options_a[key] != options_b[key])
+        return ", ".join([" ".join(words), *(f"{key} {options_a[key]} → {options_b[key]}" for key in keys)])
 
     def rates(self) -> Iterator[tuple[str, Ratio]]:
         for line in self.lines:

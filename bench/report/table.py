@@ -178,7 +178,7 @@ def doubt(found: ApiComparison) -> str:
     return "?" if full * low / found.ratio.value <= 1 < full * high / found.ratio.value else ""
 
 
-DROPPED_WHEN_EMPTY = ("utilisation", "J/token", "MBU", "MFU", "decode limit", "floor", "electricity $/Mtok")
+DROPPED_WHEN_EMPTY = ("utilisation", "J/token", "MBU", "MFU", "decode limit", "floor $/Mtok", "electricity $/Mtok")
 """Columns that a footnote stands in for where no row has a figure."""
 
 COLUMNS: tuple[Column, ...] = (
@@ -206,7 +206,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("$/Mtok in", "dollars", _dollar("input_usd_per_mtok")),
     Column("$/Mtok out", "dollars", _dollar("output_usd_per_mtok")),
     Column("$/Mtok blended", "dollars", _dollar("blended_usd_per_mtok")),
-    Column("floor", "limits", _floor),
+    Column("floor $/Mtok", "limits", _floor),
     Column("electricity $/Mtok", "dollars", _dollar("electricity_usd_per_mtok")),
     Column("vs API", "dollars", _ratio),
     Column("break-even", "dollars", _break_even),
