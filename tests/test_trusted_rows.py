@@ -185,6 +185,8 @@ def test_a_meaningless_time_has_no_dollars_and_its_reason_in_their_place() -> No
     assert row.dollars is None
     assert row.no_dollars_because == "clock"
     assert "no dollars: clock" in render([row], "table", 200)
+    for form in ("table", "md"):
+        assert "(clock)" in render([row], form, 240), "the reason stands in the place of the figure"
     assert "Cheapest" not in render([row], "table", 200)
     for form in FORMATS:
         assert "clock" in render([row], form, 200)

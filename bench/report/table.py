@@ -135,6 +135,12 @@ def _dollar(name: str) -> Callable[[Row], str]:
     return _estimate(lambda row: None if row.dollars is None else getattr(row.dollars, name), interval=True)
 
 
+def _blended(row: Row) -> str:
+    """The reason in the place of a figure that would mean nothing."""
+    fatal = [reason.code for reason in row.verdict if reason.fatal]
+    return f"({', '.join(fatal)})" if fatal else _dollar("blended_usd_per_mtok")(row)
+
+
 def _floor(row: Row) -> str:
     return NONE if row.dollars is None else number(row.dollars.floor_usd_per_mtok)
 
@@ -205,7 +211,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("decode limit", "limits", _limit),
     Column("$/Mtok in", "dollars", _dollar("input_usd_per_mtok")),
     Column("$/Mtok out", "dollars", _dollar("output_usd_per_mtok")),
-    Column("$/Mtok blended", "dollars", _dollar("blended_usd_per_mtok")),
+    Column("$/Mtok blended", "dollars", _blended),
     Column("floor $/Mtok", "limits", _floor),
     Column("electricity $/Mtok", "dollars", _dollar("electricity_usd_per_mtok")),
     Column("vs API", "dollars", _ratio),
