@@ -207,6 +207,15 @@ def test_a_worthless_replicate_is_set_aside_and_the_others_stand() -> None:
     assert row.figures.e2el_s.value == pytest.approx(1.0)
 
 
+def test_failures_stand_beside_worthless_replicates_where_there_is_nothing_else() -> None:
+    """One row: what was measured means nothing, and some of it crashed."""
+    jumped = _with(Window(start=Edge(), end=Edge(), duration_s=3.0, other_clock_s=9.0))
+    found = rows([record(0, measured=jumped), failed_record("crashed", of=cell()), record(2, measured=jumped)], STATED)
+    assert [row.status for row in found] == ["ok"]
+    assert {reason.code for reason in found[0].verdict} == {"clock", "failures"}
+    assert found[0].dollars is None
+
+
 def test_a_wide_interval_is_said() -> None:
     assert "wide" not in [reason.code for reason in _row([_with(factor=one) for one in (1.0, 1.01, 1.02)]).verdict]
     assert [reason.code for reason in _row([_with(), _with(factor=1.05)]).verdict] == ["wide"]

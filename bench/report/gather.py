@@ -107,20 +107,23 @@ def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
     aside: dict[Key, Gathered] = {}
     for record in records:
         key = _key(record)
-        group = groups.setdefault(key, Gathered(record.cell, record.environment))
+        if key not in groups:
+            groups[key] = Gathered(record.cell, record.environment)
         if record.measurement is not None and verdict.tainted(record.measurement):
-            aside.setdefault(key, Gathered(record.cell, record.environment)).add(record)
-            group.note(record)
+            if key not in aside:
+                aside[key] = Gathered(record.cell, record.environment)
+            aside[key].add(record)
+            groups[key].note(record)
         else:
-            group.add(record)
-    _join_failures(groups)
+            groups[key].add(record)
     for key, spoilt in aside.items():
-        group = groups.get(key) or spoilt
+        group = groups[key]
         if group.facts is None:
-            spoilt.failures, spoilt.failure, spoilt.stop = group.failures, group.failure, group.stop
+            spoilt.stop = group.stop
             groups[key] = spoilt
-        elif group is not spoilt:
+        else:
             group.set_aside = dict(spoilt.evidence.tainted)
+    _join_failures(groups)
     return groups
 
 
