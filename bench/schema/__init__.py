@@ -11,7 +11,6 @@ Models here ignore unknown keys, so that a record written by a newer version sti
 from bench.schema.choices import (
     PRECISIONS,
     Checkpoint,
-    CostChoices,
     FourBit,
     Int8,
     Model,
@@ -23,6 +22,7 @@ from bench.schema.choices import (
     Sweep,
     Workload,
 )
+from bench.schema.cost import Attribution, CostChoices, OneOff, Owned, PriceKind
 from bench.schema.machine import Accelerator, Ceiling, Ceilings, DeviceState, Edge, Environment
 from bench.schema.measured import Energy, Measurement, Memory, ModelFacts, Round, Window
 from bench.schema.noun import DEFAULT_RUNNER, SCHEMA_VERSION, Ending, Noun, Status
@@ -33,6 +33,7 @@ __all__ = [
     "PRECISIONS",
     "SCHEMA_VERSION",
     "Accelerator",
+    "Attribution",
     "Ceiling",
     "Ceilings",
     "Cell",
@@ -52,8 +53,11 @@ __all__ = [
     "Model",
     "ModelFacts",
     "Noun",
+    "OneOff",
+    "Owned",
     "Plain",
     "Precision",
+    "PriceKind",
     "Protocol",
     "Record",
     "Round",

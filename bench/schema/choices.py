@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from bench.schema.cost import CostChoices
 from bench.schema.noun import DEFAULT_RUNNER, Noun
 
 
@@ -75,7 +76,10 @@ class Workload(Noun):
     """A static batch: every row has the same prompt length and yields exactly `output_tokens` tokens."""
 
     batch_size: int = Field(1, ge=1, description="rows in the batch")
-    input_tokens: int = Field(ge=1, description="prompt tokens a row")
+    input_tokens: int = Field(ge=1, description="prompt tokens a row, cached ones included")
+    cached_tokens: int = Field(
+        0, ge=0, description="of them, the first ones whose keys and values are in the cache before the clock starts"
+    )
     output_tokens: int = Field(ge=1, description="new tokens a row; end-of-sequence is ignored")
 
 
@@ -106,27 +110,6 @@ class Sampling(Noun):
         description="time for one cell's replicates, loading included, after which sampling ends without the target",
     )
     max_replicates: int = Field(30, ge=1, description="never more replicates of a cell than this")
-
-
-class CostChoices(Noun):
-    """Where the dollars come from. Never part of a cell: prices are applied when records are read."""
-
-    usd_per_hour: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="price of the whole machine, USD per hour"
-    )
-    provider: str | None = Field(None, description="take the hourly price from this provider in the price list")
-    utilisation: float = Field(
-        1.0, gt=0, le=1, description="share of the tokens it could serve in its paid hours that it does serve"
-    )
-    apis: tuple[str, ...] | None = Field(
-        None, min_length=1, description="provider/model names to price the same requests at"
-    )
-    usd_per_kwh: float | None = Field(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="price of electricity where the hardware is owned; shown apart, never added to an hourly price",
-    )
 
 
 class Sweep(Noun):

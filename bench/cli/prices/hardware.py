@@ -7,10 +7,10 @@ import typer
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(name="prices", epilog="Examples: bench prices --accelerator H100   ·   bench prices --api groq")(prices)
+    app.command(name="hardware", epilog="Example: bench prices hardware --accelerator H100")(hardware)
 
 
-def prices(
+def hardware(
     accelerator: Annotated[
         str | None, typer.Option(help="Only rows whose accelerator contains this; CPU for none.")
     ] = None,

@@ -1,0 +1,16 @@
+"""`bench prices …`: what an hour of a machine costs, what tokens cost at APIs, and how that changed. One file a command."""
+
+from importlib import import_module
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    prices = typer.Typer(
+        name="prices",
+        help="Show hourly hardware prices, API token prices and their history, each with its date and source.",
+        no_args_is_help=True,
+    )
+    for name in ("hardware", "owned", "api", "trend"):
+        import_module(f"bench.cli.prices.{name}").add_to(prices)
+    app.add_typer(prices)
