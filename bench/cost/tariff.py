@@ -8,7 +8,7 @@ MTOK = 1_000_000
 
 @dataclass(frozen=True)
 class Tier:
-    """USD per million tokens for prompts of more than `above` tokens, cached ones included. Every price is positive or 0.
+    """USD per million tokens for prompts of more than `above` tokens, cached ones included.
 
     `cached` is what a prompt token costs that the API had in its cache; where none is listed, the input price.
     """

@@ -9,7 +9,7 @@ from bench.schema.noun import Noun
 
 
 class Owned(Noun):
-    """A machine that is bought, not rented: what `bench.cost.owned` makes an hourly rate of. One machine, all its devices."""
+    """A machine, with all its devices, that is bought and not rented."""
 
     capex_usd: float = Field(gt=0, allow_inf_nan=False, description="price of the machine, host included")
     life_years: float = Field(gt=0, le=50, allow_inf_nan=False, description="years over which it is paid off")

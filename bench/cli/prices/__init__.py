@@ -1,4 +1,4 @@
-"""`bench prices …`: what an hour of a machine costs, what tokens cost at APIs, and how that changed. One file a command."""
+"""`bench prices …`: an hour of a machine, tokens at APIs, and how they changed. One file a command."""
 
 from importlib import import_module
 

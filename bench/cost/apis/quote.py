@@ -7,8 +7,9 @@ from typing import Literal
 from bench.cost.tariff import Tariff
 
 Basis = Literal["documented", "recorded", "observed", "snapshot", "file"]
-"""How a source dates a price: its own start date with a reference; the day on which somebody recorded it; the day of the
-release in which it was first seen; no date but that of the release that holds it; a file that the user points at."""
+"""How a source dates a price: `documented`, its own start date; `recorded`, the day on which somebody wrote it down;
+`observed`, the first release in which it was seen; `snapshot`, no date but that of the release that holds it;
+`file`, a file of the user."""
 
 STALE_DAYS = 90
 
