@@ -22,7 +22,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for _name in ("run", "report", "compare", "doctor", "selftest", "hardware", "models", "prices", "schema"):
+COMMANDS = (
+    *("run", "report", "compare", "breakeven", "project", "plan", "claims"),
+    *("doctor", "selftest", "hardware", "models", "prices", "schema"),
+)
+
+for _name in COMMANDS:
     import_module(f"bench.cli.{_name}").add_to(app)
 
 
