@@ -1,11 +1,14 @@
 """The command line as a person calls it, in a process of its own."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,8 +24,17 @@ timeout_s: {timeout_s}
 """
 
 
+AT_HOME = ("report", "compare", "breakeven", "project", "plan", "claims", "prices", "models", "schema")
+"""Commands that only read: run in this process, because starting one takes longer than what they do."""
+
+
 def bench(*arguments: str | Path, cwd: Path | None = None, timeout_s: float = 240, **variables: str) -> Any:
-    """Run `bench` to its end; the completed process with text output."""
+    """Run `bench` to its end; the completed process with text output.
+
+    In a process of its own, but for commands that only read (where no `cwd` or variables are given).
+    """
+    if arguments and str(arguments[0]) in AT_HOME and cwd is None and not variables:
+        return _in_this_process([str(one) for one in arguments])
     return subprocess.run(
         command(*arguments),
         cwd=cwd,
@@ -32,6 +44,25 @@ def bench(*arguments: str | Path, cwd: Path | None = None, timeout_s: float = 24
         timeout=timeout_s,
         stdin=subprocess.DEVNULL,
     )
+
+
+def _in_this_process(words: list[str]) -> subprocess.CompletedProcess[str]:
+    """What a person would see: the two streams, and the code that the process would end with."""
+    from bench.cli import main
+
+    out, errors = io.StringIO(), io.StringIO()
+    code: Any = 0
+    with (
+        mock.patch.object(sys, "argv", ["bench", *words]),
+        mock.patch.dict(os.environ, {"COLUMNS": "160"}),
+        redirect_stdout(out),
+        redirect_stderr(errors),
+    ):
+        try:
+            main()
+        except SystemExit as ending:
+            code = ending.code or 0
+    return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
 
 
 def command(*arguments: str | Path) -> list[str]:

@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runners": {"models", "metrics", "sensors"},
     "measure": {"runners", "sensors"},
     "hardware": set(),
-    "cost": {"hardware", "metrics"},
+    "cost": {"hardware", "metrics", "models"},
     "plan": {"runners", "models", "cost", "store"},
     "execute": {"runners", "measure", "sensors", "store", "metrics", "models", "hardware"},
     "report": {"metrics", "cost", "models", "hardware"},

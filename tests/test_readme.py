@@ -35,6 +35,11 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
     words = [str(ROOT / word) if word.startswith(("./scripts/", "configs/")) else word for word in words]
     own = {"COLUMNS": "120", "XDG_DATA_HOME": str(place / "data")}  # ceilings are measured, as on a new machine
     done = subprocess.run(words, cwd=place, env={**os.environ, **own}, capture_output=True, text=True)
+    if words[1] in ("breakeven", "plan", "project") and done.returncode == 2:
+        # On a machine that was busy throughout there are no dollars, and each of these says so.
+        assert "no dollars" in done.stderr
+        assert "busy" in (place / "results" / "local" / "quickstart" / "table.md").read_text()
+        return
     assert done.returncode == 0, done.stderr
     if "--dry-run" in words:
         assert "12 processes at least" in done.stdout

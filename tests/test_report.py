@@ -208,7 +208,9 @@ def test_several_models_are_several_rows() -> None:
         "smollm2-135m", "llama-3.1-8b (random weights)", "owner/name", "local", "file.gguf",
     ]  # fmt: skip
     _, caption = table.columns(found)
-    assert caption == "transformers · batch 2 · in 100 · out 11 · utilisation 100%"
+    assert caption == (
+        "transformers · batch 2 · in 100 · out 11 · utilisation 100% · in and out split by measured time"
+    )
 
 
 def test_machines_are_never_mixed() -> None:
@@ -415,7 +417,7 @@ def test_json_parses_back_with_everything() -> None:
     assert whole["schema_version"] == 1
     assert whole["notes"] == footnotes(rows(MIXED, STATED))
     ok, single, one_token, failed = whole["rows"]
-    assert ok["cell"]["workload"] == {"batch_size": 2, "input_tokens": 100, "output_tokens": 11}
+    assert ok["cell"]["workload"] == {"batch_size": 2, "input_tokens": 100, "cached_tokens": 0, "output_tokens": 11}
     assert ok["environment"]["cpu_model"] == "Sample CPU"
     assert ok["apis"][0]["api"] == GROQ
     assert ok["apis"][0]["ratio"] == pytest.approx(0.0005 / 5.88e-6)

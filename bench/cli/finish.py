@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.report.rows import CeilingOf, Row
+    from bench.report.measured import CeilingOf
+    from bench.report.rows import Row
     from bench.schema import Ceiling, CostChoices, Environment, ModelFacts, Record
 
 

@@ -6,25 +6,18 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.choices import Given, with_cost_options
+
 
 def add_to(app: typer.Typer) -> None:
     app.command(
         name="report",
         epilog="Example: bench report results/local/quickstart --usd-per-hour 0.40 --api openai/gpt-5-mini",
-    )(report)
+    )(with_cost_options(report))
 
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or journals (records.jsonl).", show_default=False)],
-    usd_per_hour: Annotated[float | None, typer.Option(help="What the machine costs, in USD per hour.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Take the hourly price from this provider.")] = None,
-    api: Annotated[list[str] | None, typer.Option(help="provider/model to compare with; repeat for more.")] = None,
-    utilisation: Annotated[
-        float | None, typer.Option(help="Share of its hours that the machine serves, 0 to 1.")
-    ] = None,
-    usd_per_kwh: Annotated[
-        float | None, typer.Option(help="Price of electricity where the hardware is owned; shown apart.")
-    ] = None,
     form: Annotated[str, typer.Option("--format", "-f", help="table, md, csv or json.")] = "table",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the screen.")] = None,
     percentiles: Annotated[
@@ -36,6 +29,8 @@ def report(
     all_cells: Annotated[
         bool, typer.Option("--all-cells", help="Also cells that are no longer in the config.")
     ] = False,
+    *,
+    given: Given,
 ) -> None:
     """Recompute the table from stored records: new prices need no new run."""
     from bench.cli import warn
@@ -52,7 +47,7 @@ def report(
     for run in runs:
         plan = read_plan(run if run.is_dir() else run.parent, lambda _: None)
         planned = plan.cost if plan is not None else CostChoices()
-        cost = overridden(planned, usd_per_hour, provider, api, utilisation, usd_per_kwh)
+        cost = overridden(planned, given)
         found += rows_of(run, cost, warn, all_cells)
     if not found:
         raise InputError(f"{', '.join(str(run) for run in runs)}: no records; run the config first")

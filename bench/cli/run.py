@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.choices import Given, with_cost_options
+
 if TYPE_CHECKING:
     from bench.schema import Cell, Sweep
 
@@ -16,21 +18,14 @@ MAX_CELLS = 1000
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(name="run", epilog="Example: bench run configs/quickstart.yaml --usd-per-hour 0.40")(run)
+    app.command(name="run", epilog="Example: bench run configs/quickstart.yaml --usd-per-hour 0.40")(
+        with_cost_options(run)
+    )
 
 
 def run(
     config: Annotated[Path, typer.Argument(help="A YAML file: the matrix to measure.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder of this run. Default: results/local/NAME.")] = None,
-    usd_per_hour: Annotated[float | None, typer.Option(help="What the machine costs, in USD per hour.")] = None,
-    provider: Annotated[str | None, typer.Option(help="Take the hourly price from this provider.")] = None,
-    api: Annotated[list[str] | None, typer.Option(help="provider/model to compare with; repeat for more.")] = None,
-    utilisation: Annotated[
-        float | None, typer.Option(help="Share of its hours that the machine serves, 0 to 1.")
-    ] = None,
-    usd_per_kwh: Annotated[
-        float | None, typer.Option(help="Price of electricity where the hardware is owned; shown apart.")
-    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Set stored results aside and measure everything anew.")
@@ -49,6 +44,8 @@ def run(
         bool, typer.Option("--strict", help="Exit code 3 unless every row is VALID and nothing failed.")
     ] = False,
     max_cells: Annotated[int, typer.Option(help="Refuse a larger matrix.", min=1)] = MAX_CELLS,
+    *,
+    given: Given,
 ) -> None:
     """Measure every cell of a config, price it, and compare it with APIs. The same command goes on where it stopped."""
     from bench.cli import COMMAND, warn
@@ -61,7 +58,7 @@ def run(
     from bench.store import Journal
 
     sweep = read.sweep(config)
-    cost = overridden(sweep.cost, usd_per_hour, provider, api, utilisation, usd_per_kwh)
+    cost = overridden(sweep.cost, given)
     sweep = sweep.model_copy(update={"cost": cost, "sampling": sampled(sweep.sampling, target, budget_s)})
     if not only:
         _check_size(sweep, config, max_cells)

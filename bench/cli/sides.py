@@ -53,9 +53,9 @@ class Side:
             options = {name for one in known for name in one.cell.runner.options}
             if key not in KEYS and key not in options:
                 raise InputError(f"{self.option}: unknown key {key!r}; {nearest(key, [*KEYS, *options])}")
-            left = [one for one in left if _is(one.cell, key, value)]
+            left = [one for one in left if is_said(one.cell, key, value)]
             if not left:
-                values = {text for one in known for text in _texts(one.cell, key)}
+                values = {text for one in known for text in texts_of(one.cell, key)}
                 raise InputError(f"{self.option}: no cell with {key}={value} in {self.path}; {nearest(value, values)}")
         return left
 
@@ -81,7 +81,7 @@ def _measured(path: Path, warn: Callable[[str], None]) -> list[Measured]:
     return list(found.values())
 
 
-def _texts(cell: Cell, key: str) -> tuple[str, ...]:
+def texts_of(cell: Cell, key: str) -> tuple[str, ...]:
     """How the value of a key may be written; the first is the one to show."""
     if key == "model":
         return catalogue.label(cell.model), cell.model.source
@@ -102,10 +102,10 @@ def _texts(cell: Cell, key: str) -> tuple[str, ...]:
     return plain, str(value)
 
 
-def _is(cell: Cell, key: str, value: str) -> bool:
+def is_said(cell: Cell, key: str, value: str) -> bool:
     if key == "cell":
         return cell.cell_id.startswith(value)
-    return value.lower() in [text.lower() for text in _texts(cell, key)]
+    return value.lower() in [text.lower() for text in texts_of(cell, key)]
 
 
 def _identity(cell: Cell, free: set[str]) -> str:

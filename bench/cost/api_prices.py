@@ -1,100 +1,374 @@
-"""What the same requests cost at APIs: a small adapter over `genai-prices`, which is offline and exact (`Decimal`).
+"""What the same requests cost at APIs, on any day: one name, several sources, each with its date, and no guess.
 
-Prices are never updated over the network here; the package's version dates them.
+The order of trust: a user's file, `genai-prices` (its dated entries, then what its releases held, then launch prices
+of OpenAI's flagships), the models that this package adds, and `model-prices`, which is otherwise the second opinion.
+All of it is offline and exact (`Decimal`). A day for which nobody knows a price is an error.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from functools import cache
-from importlib.metadata import version
-from typing import Any
+from itertools import chain
+from pathlib import Path
 
+from bench.cost.apis import genai, litellm, observed, second, timeline
+from bench.cost.apis.quote import STALE_DAYS, Quote
+from bench.cost.tariff import Tariff
 from bench.errors import InputError, nearest
 
 DEFAULT_APIS = ("groq/llama-3.1-8b-instant", "openai/gpt-5-nano", "google/gemini-2.5-flash-lite")
 """Small models: an open Llama on special hardware, and the smallest of two closed families."""
 
+BATCH = "@batch"
+CLASSES = ("batches", "flex", "priority", "fast", "standard", "ultrafast", "cached")
+"""Ends of a name that a person may try, and that are not known."""
+
+Files = Sequence[Path | str]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What one source says; what must be said when its price is used, and what in any case."""
+
+    quote: Quote
+    remarks: tuple[str, ...] = ()
+    warning: str | None = None
+
 
 @dataclass(frozen=True)
 class ApiModel:
-    """One model at one provider. Prices of a request are asked for with `request_usd`, because some have tiers."""
+    """One model at one provider at the prices of one day. `others`: what the other sources say for the same day."""
 
     name: str
-    provider_id: str
-    model_id: str
-    input_usd_per_mtok: float
-    output_usd_per_mtok: float
+    quote: Quote
+    others: tuple[Quote, ...] = ()
+    remarks: tuple[str, ...] = ()
 
-    def request_usd(self, input_tokens: int, output_tokens: int) -> float:
-        """USD of one request with no cached tokens."""
-        return _request_usd(self.provider_id, self.model_id, input_tokens, output_tokens)
+    @property
+    def provider_id(self) -> str:
+        return self.quote.provider
+
+    @property
+    def model_id(self) -> str:
+        return self.quote.model_id
+
+    @property
+    def tariff(self) -> Tariff:
+        return self.quote.tariff
+
+    @property
+    def input_usd_per_mtok(self) -> float:
+        """USD per million input tokens in the lowest tier: that of ordinary requests."""
+        return float(self.tariff.tiers[0].input)
+
+    @property
+    def output_usd_per_mtok(self) -> float:
+        """USD per million output tokens in the lowest tier."""
+        return float(self.tariff.tiers[0].output)
+
+    def request_usd(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> float:
+        """USD of one request; `input_tokens` are those that the API has not in its cache."""
+        return float(self.request_usd_exact(input_tokens, output_tokens, cached_tokens))
+
+    def request_usd_exact(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Decimal:
+        """The same, exact."""
+        return self.quote.tariff.request_usd(input_tokens, cached_tokens, output_tokens)
+
+    def disagreement(self) -> str | None:
+        """One sentence with the prices of every source, where one of them asks another price than is used here."""
+        differing = [one for one in self.others if not _agree(self.quote, one)]
+        if not differing:
+            return None
+        return f"sources disagree on {self.name}: " + ", but ".join(_says(one) for one in (self.quote, *differing))
+
+    def notes(self, on: date) -> list[str]:
+        """What a reader of a table on the day `on` should know about this price, one sentence each."""
+        disagreement = self.disagreement()
+        return [
+            *(f"{self.name}: {remark}" for remark in self.remarks),
+            f"{self.name}: {dated(self.quote, on)}",
+            *([disagreement] if disagreement else []),
+        ]
 
 
 def source() -> str:
-    """The price data and its version, for a footnote."""
-    return f"genai-prices {version('genai-prices')}"
+    """The first source and its version, for a footnote."""
+    return genai.source()
 
 
-@cache
-def lookup(name: str) -> ApiModel:
-    """A model by `provider/model`. Raises InputError with the nearest names."""
-    provider_id, slash, model = name.partition("/")
-    known = _providers()
-    if not slash or not model:
-        raise InputError(f"API model {name!r} must be provider/model, such as {DEFAULT_APIS[0]}")
-    if provider_id not in known:
-        raise InputError(f"unknown API provider {provider_id!r}; {nearest(provider_id, known)}")
-    try:
-        price = _calculated(provider_id, model, 1_000_000, 1_000_000)
-    except LookupError:
-        raise InputError(
-            f"unknown model {model!r} at {provider_id}; {nearest(model, known[provider_id])} "
-            f"(all: bench prices --api {provider_id})"
-        ) from None
-    small = _calculated(provider_id, model, 1000, 1000)  # the tier that ordinary requests fall into
-    if price.total_price <= 0:
-        raise InputError(f"no token price is known for {name}; choose another --api")
-    return ApiModel(
-        name=name,
-        provider_id=provider_id,
-        model_id=price.model.id,
-        input_usd_per_mtok=float(small.input_price) * 1000,
-        output_usd_per_mtok=float(small.output_price) * 1000,
-    )
+def lookup(name: str, as_of: date | None = None, files: Files = ()) -> ApiModel:
+    """A model by `provider/model`, with `@batch` behind it for its batch prices, at the prices of a day (None: today).
+
+    Raises InputError with the nearest names for one that is unknown, and for a day for which no price is known.
+    """
+    return _lookup(name, *_day(name, as_of), _read(files))
 
 
-def models(provider_id: str) -> list[str]:
-    """Model ids of a provider. Raises InputError for an unknown one."""
-    known = _providers()
-    if provider_id not in known:
-        raise InputError(f"unknown API provider {provider_id!r}; {nearest(provider_id, known)}")
-    return known[provider_id]
+def opinions(name: str, as_of: date | None = None, files: Files = ()) -> tuple[Opinion, ...]:
+    """What each source says for that day, the most trusted one first; empty where none does."""
+    return _opinions(name, *_day(name, as_of), _read(files))
 
 
-def providers() -> list[str]:
+def history(name: str, files: Files = ()) -> tuple[Quote, ...]:
+    """Every price that any source knows for a model, ascending in time.
+
+    Quotes without a first day stand at the last day for which their source vouches. Raises InputError for an unknown
+    name.
+    """
+    return _history(name, _read(files))
+
+
+def models(provider_id: str, files: Files = ()) -> list[str]:
+    """Model ids that have a token price, from all sources. Raises InputError for an unknown provider."""
+    provider, read = genai.canonical(provider_id), _read(files)
+    known = _known(read)
+    if provider not in known:
+        raise InputError(f"unknown API provider {provider_id!r}; {nearest(provider_id, [*known, *genai.ALIASES])}")
+    return known[provider]
+
+
+def providers(files: Files = ()) -> list[str]:
     """Every provider id."""
-    return sorted(_providers())
+    return sorted(_known(_read(files)))
+
+
+def first_day(quote: Quote) -> date:
+    """The day from which a quote is known: its own first one, else that of the release which holds it."""
+    return quote.valid_from or quote.confirmed or date.max
+
+
+def usd(price: Decimal) -> str:
+    """A price as people write it, to nine digits: some sources hold what is left of a sum of floats.
+
+    >>> usd(Decimal("2.50")), usd(Decimal("30")), usd(Decimal("0.0000001")), usd(Decimal("1.0399999999999998"))
+    ('$2.5', '$30', '$0.0000001', '$1.04')
+    """
+    text = f"{Decimal(f'{price:.9g}'):f}"
+    return "$" + (text.rstrip("0").rstrip(".") if "." in text else text)
+
+
+def dated(quote: Quote, on: date) -> str:
+    """Source, first day and age of a price in words, for a reader on the day `on`."""
+    since = {
+        "documented": f"in force since {quote.valid_from}",
+        "recorded": f"written down on {quote.valid_from}",
+        "observed": f"first seen on {quote.valid_from}",
+    }.get(quote.basis, "with no first day")
+    age = quote.age_days(on)
+    if age is None:
+        return f"{quote.source}, {since}, of unknown age"
+    days = f"{age} day{'' if age == 1 else 's'} before {on}"
+    old = f": older than {STALE_DAYS} days" if quote.stale(on) else ""
+    return f"{quote.source}, {since}, last confirmed on {quote.confirmed}" + (f", {days}{old}" if age else "")
+
+
+def _day(name: str, as_of: date | None) -> tuple[date, bool]:
+    """The day, and whether it is today."""
+    today = datetime.now(UTC).date()
+    if as_of is not None and as_of > today:
+        raise InputError(f"{name}: {as_of} is in the future; prices are known up to today, {today}")
+    return as_of or today, as_of in (None, today)
 
 
 @cache
-def _providers() -> dict[str, list[str]]:
-    from genai_prices.data_snapshot import get_snapshot
-
-    return {provider.id: [model.id for model in provider.models] for provider in get_snapshot().providers}
+def _lookup(name: str, on: date, current: bool, files: tuple[litellm.PriceFile, ...]) -> ApiModel:
+    found = _opinions(name, on, current, files)
+    if not found:
+        raise InputError(_why_not(name, on, files))
+    warnings = tuple(one.warning for one in found if one.warning)
+    return ApiModel(name, found[0].quote, tuple(one.quote for one in found[1:]), (*found[0].remarks, *warnings))
 
 
 @cache
-def _request_usd(provider_id: str, model: str, input_tokens: int, output_tokens: int) -> float:
-    """Many rows ask for the price of the same request."""
-    return float(_calculated(provider_id, model, input_tokens, output_tokens).total_price)
-
-
-def _calculated(provider_id: str, model: str, input_tokens: int, output_tokens: int) -> Any:
-    from genai_prices import Usage, calc_price
-
-    return calc_price(
-        Usage(input_tokens=input_tokens, output_tokens=output_tokens),
-        model,
-        provider_id=provider_id,
-        genai_request_timestamp=datetime.now(UTC),
+def _opinions(name: str, on: date, current: bool, files: tuple[litellm.PriceFile, ...]) -> tuple[Opinion, ...]:
+    provider, model, batch = _parts(name)
+    asked = name.removesuffix(BATCH)
+    every = chain(
+        (_from_file(one, provider, model, asked, batch, on, current) for one in files),
+        [
+            _from_genai(provider, model, batch, on, current),
+            _from_file(litellm.extra(), provider, model, asked, batch, on, current),
+            _from_second(provider, model, batch, on),
+        ],
     )
+    return tuple(one for one in every if one is not None)
+
+
+def _from_file(
+    file: litellm.PriceFile, provider: str, model: str, asked: str, batch: bool, on: date, current: bool
+) -> Opinion | None:
+    """A file with a date says nothing of earlier days; one without is believed for any, on the word of its owner."""
+    entry = file.find(provider, model, asked, batch)
+    quote = None if entry is None else file.quote(entry, batch)
+    if quote is None or not (current or file.day is None or file.day <= on):
+        return None
+    remark = () if current or file.day is not None else (f"{file.source} has no date and is taken for {on}",)
+    return Opinion(quote, remark)
+
+
+def _from_genai(provider: str, model: str, batch: bool, on: date, current: bool) -> Opinion | None:
+    """The entry in force; for a day before the release one without a date is none, and what releases held counts."""
+    found = genai.find(provider, model)
+    if found is not None:
+        spans, release = genai.spans(found, batch), genai.release_day()
+        begun = [span for span in spans if span[0] <= on]
+        if begun and (begun[-1][0] != date.min or current or (release is not None and release <= on)):
+            quote = begun[-1][1]
+            hours = genai.times_of_day(found, on) if begun[-1] == spans[-1] else None
+            remarks = (*genai.remarks(found, model), *([hours] if hours else []))
+            return None if quote is None else Opinion(quote, remarks)
+    if batch or (found is not None and current):
+        return None
+    seen = [quote for quote in _observed(provider, model, found) if first_day(quote) <= on]
+    if seen:
+        return Opinion(seen[-1], genai.remarks(found, model) if found is not None else ())
+    launched = [quote for quote in timeline.quotes(provider, model.lower()) if first_day(quote) <= on]
+    return Opinion(launched[-1]) if launched else None
+
+
+def _from_second(provider: str, model: str, batch: bool, on: date) -> Opinion | None:
+    listed = _listed(provider, model)
+    quote = None if listed is None else genai.in_force(second.spans(listed, batch), on)
+    if listed is None or quote is None:
+        return None
+    hours, status = second.times_of_day(listed, on), second.status(listed)
+    warning = f"{second.source()} says that the lab has {status} it" if status else None
+    return Opinion(quote, (hours,) if hours else (), warning)
+
+
+def _listed(provider: str, model: str) -> second.Listed | None:
+    """By the name that was asked for, else by the id that it stands for."""
+    listed = second.find(provider, model)
+    if listed is None:
+        found = genai.find(provider, model)
+        if found is not None and found.owner == provider:
+            listed = second.find(provider, found.model.id)
+    return listed
+
+
+def _observed(provider: str, model: str, found: genai.Found | None) -> tuple[Quote, ...]:
+    """Of the name that was asked for, else of the id that it stands for today."""
+    seen = observed.quotes(provider, model) or observed.quotes(provider, model.lower())
+    return seen if seen or found is None else observed.quotes(found.owner, found.model.id)
+
+
+@cache
+def _history(name: str, files: tuple[litellm.PriceFile, ...]) -> tuple[Quote, ...]:
+    if not _is_known(name, files):
+        raise InputError(_unknown(name, files))
+    return tuple(sorted(_every_quote(name, files), key=lambda quote: (first_day(quote), quote.source)))
+
+
+def _every_quote(name: str, files: tuple[litellm.PriceFile, ...]) -> Iterator[Quote]:
+    provider, model, batch = _parts(name)
+    for file in (*files, litellm.extra()):
+        entry = file.find(provider, model, name.removesuffix(BATCH), batch)
+        quote = None if entry is None else file.quote(entry, batch)
+        if quote is not None:
+            yield quote
+    found = genai.find(provider, model)
+    seen = () if batch else _observed(provider, model, found)
+    yield from seen
+    known = {quote.tariff for quote in seen}
+    for _, quote in genai.spans(found, batch) if found is not None else ():
+        if quote is not None and (quote.valid_from is not None or quote.tariff not in known):
+            yield quote
+    if not batch:
+        yield from timeline.quotes(provider, model.lower())
+    listed = _listed(provider, model)
+    for _, quote in second.spans(listed, batch) if listed is not None else ():
+        if quote is not None:
+            yield quote
+
+
+def _parts(name: str) -> tuple[str, str, bool]:
+    """Provider, model, and whether batch prices are meant."""
+    plain = name.removesuffix(BATCH)
+    provider, slash, model = plain.partition("/")
+    if not slash or not model.strip():
+        raise InputError(f"API model {name!r} must be provider/model, such as {DEFAULT_APIS[0]}")
+    end = model.rpartition("@")[2] if "@" in model else ""
+    if end.lower() in (*CLASSES, "batch"):
+        raise InputError(f"API model {name!r}: @{end} is not known; the only such end is {BATCH}")
+    return genai.canonical(provider), model.strip(), plain != name
+
+
+def _is_known(name: str, files: tuple[litellm.PriceFile, ...]) -> bool:
+    provider, model, batch = _parts(name)
+    asked = name.removesuffix(BATCH)
+    return (
+        genai.find(provider, model) is not None
+        or second.find(provider, model) is not None
+        or bool(_observed(provider, model, None) or timeline.quotes(provider, model.lower()))
+        or any(file.find(provider, model, asked, batch) is not None for file in (*files, litellm.extra()))
+    )
+
+
+def _why_not(name: str, on: date, files: tuple[litellm.PriceFile, ...]) -> str:
+    if not _is_known(name, files):
+        return _unknown(name, files)
+    known = [quote for quote in _history(name, files) if not genai.only_past(quote)]
+    plain = name.removesuffix(BATCH)
+    if not known and plain != name:
+        return f"{name}: no batch price is known; {plain} without {BATCH} is its ordinary price"
+    if not known:
+        return f"no token price is known for {name}; choose another --api"
+    later = [quote for quote in known if first_day(quote) > on]
+    word, other = ("first" if len(later) == len(known) else "next", later[0]) if later else ("last", known[-1])
+    return f"{name}: no price is known for {on}; the {word} known is {first_day(other)} ({_says(other)})"
+
+
+def _unknown(name: str, files: tuple[litellm.PriceFile, ...]) -> str:
+    provider, model, _ = _parts(name)
+    known = _known(files)
+    if provider not in known:
+        asked = name.partition("/")[0]
+        return f"unknown API provider {asked!r}; {nearest(asked, [*known, *genai.ALIASES])}"
+    return (
+        f"unknown model {model!r} at {provider}; {nearest(model, known[provider])} (all: bench prices api {provider})"
+    )
+
+
+@cache
+def _known(files: tuple[litellm.PriceFile, ...]) -> dict[str, list[str]]:
+    """Model ids by provider, from all sources. A name that genai-prices takes for another one is not listed twice."""
+    found: dict[str, dict[str, str]] = {}
+    for provider, ids in genai.models().items():
+        found[provider] = {model.lower(): model for model in ids}
+    for file in (*files, litellm.extra()):
+        for provider, model in file.models():
+            found.setdefault(provider, {}).setdefault(model.lower(), model)
+    for provider, ids in second.models().items():
+        for model in ids:
+            known = genai.find(provider, model)
+            if known is None or not genai.spans(known):
+                found.setdefault(provider, {}).setdefault(model.lower(), model)
+    return {provider: list(ids.values()) for provider, ids in found.items() if ids}
+
+
+def _read(files: Files) -> tuple[litellm.PriceFile, ...]:
+    return tuple(litellm.read(path) for path in files)
+
+
+def _agree(one: Quote, other: Quote) -> bool:
+    """Equal prices of input and output, for long prompts too; of cached tokens where both list one of their own.
+
+    Sources that put the same tier one token apart (199,999 and 200,000) agree.
+    """
+    lengths = {0, *(tier.above + 1000 for quote in (one, other) for tier in quote.tariff.tiers[1:])}
+    pairs = [(one.tariff.at(length), other.tariff.at(length)) for length in sorted(lengths)]
+    return all((mine.input, mine.output) == (theirs.input, theirs.output) for mine, theirs in pairs) and all(
+        mine.cached == theirs.cached or mine.input == mine.cached or theirs.input == theirs.cached
+        for mine, theirs in pairs[:1]
+    )
+
+
+def _says(quote: Quote) -> str:
+    texts = []
+    for tier in quote.tariff.tiers:
+        cached = f", {usd(tier.cached)} cached" if tier.cached != tier.input else ""
+        above = f"above {tier.above:,} tokens " if tier.above >= 0 else ""
+        texts.append(f"{above}{usd(tier.input)} in{cached}, {usd(tier.output)} out")
+    return f"{quote.source} says {'; '.join(texts)} per Mtok"

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field
 from bench import runners
 from bench.errors import BrokenContractError, DoesNotFitError, InputError, UnsupportedError
 from bench.measure import offline
+from bench.models import sample_text
 from bench.schema import Failure, Job, Measurement
 
 PR_SET_PDEATHSIG = 1
@@ -62,7 +63,9 @@ def _measured(job: Job, announce: offline.Announce) -> Message:
         kind = runners.find(cell.runner.name)
         options = kind.Options.model_validate(cell.runner.options)
         runner = kind(cell.model, cell.precision, options)
-        return Message(status="ok", measurement=offline.measure(cell, job.replicate, runner, announce))
+        return Message(
+            status="ok", measurement=_counted(job, runner, offline.measure(cell, job.replicate, runner, announce))
+        )
     except UnsupportedError as error:
         return Message(status="unsupported", error=Failure(reason=error.reason, remedy=error.remedy))
     except DoesNotFitError as error:
@@ -80,6 +83,22 @@ def _measured(job: Job, announce: offline.Announce) -> Message:
                 status="oom", error=Failure(reason=reason, remedy="smaller batch, shorter input, fewer bits")
             )
         return Message(status="crashed", error=Failure(reason=reason))
+
+
+def _counted(job: Job, runner: runners.Runner, measured: Measurement) -> Measurement:
+    """With the tokens of the sample text, once a cell: dollars per character need them, and they never change."""
+    if job.replicate != 0 or not isinstance(runner, runners.CountsTokens):
+        return measured
+    parts = sample_text.sample_parts()
+    try:
+        counts = runner.count_tokens(list(parts.values()))
+    except Exception:
+        traceback.print_exc()  # into the cell's log; a tokenizer that fails spoils no measurement
+        return measured
+    if counts is None or min(counts) <= 0:
+        return measured
+    said = {"text_tokens": dict(zip(parts, counts, strict=True)), "text_sha256": sample_text.sha256()}
+    return measured.model_copy(update={"facts": measured.facts.model_copy(update=said)})
 
 
 def _send(out: Any, message: Message) -> None:

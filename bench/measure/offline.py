@@ -3,7 +3,8 @@
 The runner calls `on_step` when the tokens of a step are on the host; the stamps are taken here, on one monotonic clock.
 Passes are separate: first generation, warm-up, timed rounds, then one round with memory samplers on, because samplers
 slow what they watch. Energy, clocks and temperatures are read at the edges of the timed rounds, never during them. A
-random prompt is never used twice, so that no prefix cache can answer for the model.
+random prompt is never used twice, so that no prefix cache can answer for the model. Where a workload has cached tokens,
+the runner computes their keys and values just before each round, off the clock: every prompt's own.
 """
 
 import gc
@@ -17,9 +18,9 @@ from itertools import pairwise
 from statistics import median
 from typing import TypeVar
 
-from bench.errors import BrokenContractError, UnsupportedError
-from bench.runners import CountsEnergy, Runner
-from bench.schema import Cell, Measurement, Memory, ModelFacts, Protocol, Round, Window
+from bench.errors import BrokenContractError, InputError, UnsupportedError
+from bench.runners import CountsEnergy, KeepsPrefix, Runner
+from bench.schema import Cell, Energy, Measurement, Memory, ModelFacts, Protocol, Round, Window
 from bench.sensors import busy, edges
 from bench.sensors.energy import EnergyMeter
 from bench.sensors.memory import MemorySampler, peak_rss_bytes, reset_peak_rss
@@ -45,8 +46,10 @@ Announce = Callable[[str, float | None], None]
 def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> Measurement:
     """Load the model and run every pass of the cell's protocol.
 
-    Raises whatever the runner raises, and BrokenContractError when it gave other tokens than it was asked for.
+    Raises whatever the runner raises, BrokenContractError when it gave other tokens than it was asked for, and
+    UnsupportedError for cached tokens with a runner that keeps no prefix.
     """
+    _check_prefix(cell, runner)
     announce("loading", None)
     begun = time.perf_counter_ns()
     can_reset = reset_peak_rss()
@@ -65,24 +68,33 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     meter = EnergyMeter(devices, runner.energy_j if isinstance(runner, CountsEnergy) else None)
 
     draw = Prompts(cell, replicate, facts.vocab_size)
+    expected = 0.0
+
+    def one_round() -> Round:
+        nonlocal expected
+        start = time.perf_counter_ns()
+        done = timed_round(runner, draw.next(), cell.workload.output_tokens, cell.workload.cached_tokens)
+        expected = _since(start)  # with what comes before its clock
+        return done
+
     announce("first generation", None)
-    new_tokens = cell.workload.output_tokens
-    first = timed_round(runner, draw.next(), new_tokens)
-    announce("warm-up", first.done_s * cell.protocol.warmup_rounds)
-    warmup = [timed_round(runner, draw.next(), new_tokens).done_s for _ in range(cell.protocol.warmup_rounds)]
-    expected = warmup[-1] if warmup else first.done_s
+    first = one_round()
+    announce("warm-up", expected * cell.protocol.warmup_rounds)
+    warmup = [one_round().done_s for _ in range(cell.protocol.warmup_rounds)]
 
     wanted = worthwhile_rounds(cell.protocol, _since(begun), expected)
     gc.collect()
     announce("timing", expected * wanted)
-    rounds, window = _timed(runner, draw, new_tokens, wanted, devices, meter)
+    rounds, window = _timed(one_round, wanted, devices, meter)
     check_rounds(rounds)
+    if cell.workload.cached_tokens:
+        window = window.model_copy(update={"energy": _without_joules(window.energy)})
 
     memory = Memory(reasons=dict.fromkeys(SAMPLED, "protocol.memory_pass is off"))
     if cell.protocol.memory_pass:
-        announce("memory", median(one.done_s for one in rounds))
+        announce("memory", expected)
         with MemorySampler(devices, meter.helpers) as sampler:
-            timed_round(runner, draw.next(), new_tokens)
+            one_round()
         memory = sampler.reading()
     memory = _with_static(memory, cell, facts, load_peak)
     return Measurement(
@@ -109,14 +121,14 @@ def worthwhile_rounds(protocol: Protocol, start_s: float, round_s: float) -> int
 
 
 def _timed(
-    runner: Runner, draw: "Prompts", new_tokens: int, count: int, devices: tuple[str, ...], meter: EnergyMeter
+    one_round: Callable[[], Round], count: int, devices: tuple[str, ...], meter: EnergyMeter
 ) -> tuple[tuple[Round, ...], Window]:
     """The timed rounds, between two readings of everything that is read at edges only."""
     edge = edges.read(devices)
     meter.start()
     other = _other_clock_ns()
     start = time.perf_counter_ns()
-    rounds = tuple(timed_round(runner, draw.next(), new_tokens) for _ in range(count))
+    rounds = tuple(one_round() for _ in range(count))
     duration_s = _since(start)
     other_s = None if other is None else ((_other_clock_ns() or 0) - other) / 1e9
     energy = meter.stop()
@@ -187,8 +199,14 @@ class Stamps:
         self.rows.append(rows)
 
 
-def timed_round(runner: Runner, prompts: Sequence[Sequence[int]], new_tokens: int) -> Round:
-    """Generate once and say when each step was done. Raises BrokenContractError for other tokens than asked for."""
+def timed_round(runner: Runner, prompts: Sequence[Sequence[int]], new_tokens: int, cached_tokens: int = 0) -> Round:
+    """Generate once and say when each step was done. Raises BrokenContractError for other tokens than asked for.
+
+    `cached_tokens` of each prompt are in the runner's cache before the clock starts.
+    """
+    if cached_tokens:
+        assert isinstance(runner, KeepsPrefix)
+        runner.keep_prefix(prompts, cached_tokens)
     stamps = Stamps()
     stalled, stolen, switches = busy.cpu_stalled_s(), busy.cpu_stolen_s(), busy.involuntary_switches()
     cpu_before = time.process_time()
@@ -237,6 +255,24 @@ N = TypeVar("N", int, float)
 def _difference(after: N | None, before: N | None) -> N | None:
     """What a counter counted; None where it was absent at either end."""
     return None if after is None or before is None else after - before
+
+
+def _check_prefix(cell: Cell, runner: Runner) -> None:
+    work = cell.workload
+    if work.cached_tokens >= work.input_tokens:
+        raise InputError(f"{work.cached_tokens} cached tokens of {work.input_tokens}: at least one must be computed")
+    if work.cached_tokens and not isinstance(runner, KeepsPrefix):
+        raise UnsupportedError(
+            f"the runner {cell.runner.name} cannot have a part of its prompts in the cache before the clock starts",
+            "leave cached_tokens out, or choose a runner that keeps prefixes (keep_prefix)",
+        )
+
+
+def _without_joules(energy: Energy) -> Energy:
+    """Prefixes are computed between the rounds, and a counter that is read at the edges cannot leave them out."""
+    why = "computing the cached prefixes is in the same window as the timed rounds"
+    known = [name for name in ("gpu_energy_j", "cpu_energy_j", "dram_energy_j") if getattr(energy, name) is not None]
+    return Energy(reasons={**energy.reasons, **dict.fromkeys(known, why)})
 
 
 def _check_positions(cell: Cell, facts: ModelFacts) -> None:

@@ -114,13 +114,15 @@ def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
     """Weights, KV cache and activations, in bytes; `checkpoint` is counted as if 4-bit, the least it could be.
 
     Activations are the widest moment of the prefill: the MLP's two intermediate tensors and four hidden ones for each
-    prompt token, and the logits of one position a row.
+    prompt token, and the logits of one position a row. Cached tokens have a pass of their own beforehand: the longer of
+    the two is the widest.
     """
     kind = precision_bytes(precision)
     rows, tokens = workload.batch_size, workload.input_tokens + workload.output_tokens
     weights = weights_bytes(of, precision)
     kv = 2.0 * of.layers * of.kv_width * kind * rows * tokens
-    activations = rows * workload.input_tokens * (2 * of.intermediate + 4 * of.hidden) * kind + rows * of.vocab * 4.0
+    at_once = max(workload.cached_tokens, workload.input_tokens - workload.cached_tokens)
+    activations = rows * at_once * (2 * of.intermediate + 4 * of.hidden) * kind + rows * of.vocab * 4.0
     return Need(weights, kv, activations)
 
 

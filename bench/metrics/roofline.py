@@ -1,7 +1,8 @@
 """How near a run is to what its device can do at most: bytes and FLOPs from the model's config.json.
 
-B rows, S prompt tokens, N new tokens a row. Formulas and worked examples stand in docs/roofline.md. Everything here is
-the least that the arithmetic needs: an engine that copies, pads or dequantises does more, and its ratios are lower.
+B rows, S prompt tokens, C of them in the cache beforehand, N new tokens a row. Formulas and worked examples stand in
+docs/roofline.md. Everything here is the least that the arithmetic needs: an engine that copies, pads or dequantises
+does more, and its ratios are lower.
 """
 
 from dataclasses import dataclass
@@ -100,8 +101,14 @@ def roofline(
 
 
 def work(of: Shape, facts: ModelFacts, precision: Precision, workload: Workload) -> Work:
-    """FLOPs (a multiplication and an addition are two) and bytes of the prefill and of the mean decode step."""
-    rows, prompt = workload.batch_size, workload.input_tokens
+    """FLOPs (a multiplication and an addition are two) and bytes of the prefill and of the mean decode step.
+
+    The prefill multiplies the S − C uncached tokens of a row alone. Each of them looks back on the cached ones and on
+    half of the others: (S − C)·C + (S − C)²/2 = (S² − C²)/2 pairs. Keys and values of the uncached ones are written and
+    those of the cached ones read: S of them either way.
+    """
+    rows, prompt, cached = workload.batch_size, workload.input_tokens, workload.cached_tokens
+    fresh = prompt - cached
     # The steps 1 … N − 1 look back on S + 1 … S + N − 1 tokens.
     context = prompt + workload.output_tokens / 2
     kv = kv_bytes_per_token(of, facts, precision)
@@ -110,8 +117,8 @@ def work(of: Shape, facts: ModelFacts, precision: Precision, workload: Workload)
     # Two products, scores and values, of 2 · layers · heads · head size for each pair of tokens.
     pair = 4.0 * of.layers * of.query_width
     return Work(
-        prefill_flops=2.0 * active * rows * prompt + pair * rows * prompt**2 / 2 + head,
-        prefill_bytes=read_bytes(of, facts, precision, rows * prompt) + rows * prompt * kv,
+        prefill_flops=2.0 * active * rows * fresh + pair * rows * (prompt**2 - cached**2) / 2 + head,
+        prefill_bytes=read_bytes(of, facts, precision, rows * fresh) + rows * prompt * kv,
         step_flops=2.0 * active * rows + pair * rows * context + head,
         step_bytes=read_bytes(of, facts, precision, rows) + rows * context * kv,
     )

@@ -9,9 +9,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bench import runners
-from bench.cost import api_prices, hardware_prices
 from bench.errors import InputError, nearest
 from bench.models import catalogue
+from bench.plan import cost
 from bench.plan.source import Loc, Source, load
 from bench.schema import (
     DEFAULT_RUNNER,
@@ -38,6 +38,15 @@ def sweep(path: Path) -> Sweep:
     return _Reader(load(path)).sweep()
 
 
+def choices(path: Path) -> CostChoices:
+    """Read a file that holds the keys of a config's `cost:` alone. Raises InputError with one line for each mistake."""
+    reader = _Reader(load(path))
+    found = reader.cost(reader.source.data, ())
+    if reader.errors or found is None:
+        raise InputError(*reader.errors)
+    return found
+
+
 class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -58,7 +67,7 @@ class _Reader:
             "workloads": self._entries("workloads", self._workload),
             "protocol": self._checked(Protocol, _given(data, "protocol"), ("protocol",)),
             "sampling": self._checked(Sampling, _given(data, "sampling"), ("sampling",)),
-            "cost": self._cost(_given(data, "cost")),
+            "cost": self.cost(_given(data, "cost"), ("cost",)),
             "name": data.get("name", self.source.path.stem),
         }
         if (
@@ -157,29 +166,29 @@ class _Reader:
         return RunnerChoice(name=name, options=options.model_dump(mode="json"))
 
     def _workload(self, point: dict[str, Any], loc: Loc) -> Workload | None:
-        return self._checked(Workload, point, loc)
-
-    def _cost(self, raw: Any) -> CostChoices | None:
-        if isinstance(raw, dict) and isinstance(raw.get("apis"), str):
-            raw = {**raw, "apis": [raw["apis"]]}
-        if isinstance(raw, dict) and raw.get("apis") == []:
-            self._say(("cost", "apis"), "empty list: name at least one, or leave the key out for the defaults")
+        work = self._checked(Workload, point, loc)
+        if work is not None and work.cached_tokens >= work.input_tokens:
+            what = f"must be less than input_tokens (got {work.cached_tokens} of {work.input_tokens})"
+            self._say((*loc, "cached_tokens"), f"{what}: a prompt that is wholly cached leaves nothing to compute")
             return None
-        if isinstance(raw, dict) and isinstance(raw.get("apis"), list):
-            raw = {**raw, "apis": tuple(raw["apis"])}
-        choices = self._checked(CostChoices, raw, ("cost",))
+        return work
+
+    def cost(self, raw: Any, loc: Loc) -> CostChoices | None:
+        """Choices of cost that stand at `loc` in the file."""
+        if isinstance(raw, dict) and raw.get("apis") == []:
+            self._say((*loc, "apis"), "empty list: name at least one, or leave the key out for the defaults")
+            return None
+        choices = self._checked(CostChoices, cost.listed(raw), loc)
         if choices is None:
             return None
-        try:
-            if choices.provider is not None:
-                hardware_prices.check_provider(choices.provider)
-        except InputError as error:
-            self._say(("cost", "provider"), error.lines[0])
-        for index, name in enumerate(choices.apis or ()):
-            try:
-                api_prices.lookup(name)
-            except InputError as error:
-                self._say(("cost", "apis", index), error.lines[0])
+        folder = self.source.path.parent
+        choices = choices.model_copy(
+            update={
+                key: tuple(str(folder / one) for one in getattr(choices, key))
+                for key in ("api_price_files", "hardware_price_files")
+            }
+        )
+        cost.check(choices, lambda inside, message: self._say((*loc, *inside), message))
         return choices
 
     # --- errors

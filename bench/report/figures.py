@@ -19,11 +19,13 @@ _FIGURES = (
     "ttft_s",
     "tpot_s",
     "e2el_s",
+    "import_s",
     "load_s",
     "first_generate_s",
 )
 _DOLLARS = (
     "input_usd_per_mtok",
+    "cached_usd_per_mtok",
     "output_usd_per_mtok",
     "blended_usd_per_mtok",
     "usd_per_request",
@@ -41,6 +43,7 @@ def flat(row: Row) -> dict[str, Any]:
         "precision": table.precision(row),
         "batch_size": work.batch_size,
         "input_tokens": work.input_tokens,
+        "cached_tokens": work.cached_tokens,
         "output_tokens": work.output_tokens,
         "status": row.status,
         "verdict": table.verdict(row),
@@ -67,14 +70,30 @@ def flat(row: Row) -> dict[str, Any]:
     line["utilisation"] = None if dollars is None else dollars.utilisation
     for name in _DOLLARS:
         line.update(_with_interval(name, None if dollars is None else getattr(dollars, name)))
+    line["split"] = None if dollars is None else dollars.split
+    line["fit_residual"] = None if dollars is None else dollars.residual
+    for name, blended in ({} if dollars is None else dollars.blends).items():
+        line.update(_with_interval(f"usd_per_mtok_at_{_key(name)}", blended))
+    line["one_off_usd_per_mtok"] = None if dollars is None else dollars.one_off_usd_per_mtok
     line["floor_usd_per_mtok"] = None if dollars is None else dollars.floor_usd_per_mtok
     best = table.cheapest(row)
     line["cheapest_api"] = None if best is None else best.api
     line["cheapest_api_usd_per_request"] = None if best is None else best.api_usd_per_request
     line.update(_with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
+    line.update(_with_interval("full_load_ratio_to_cheapest_api", None if best is None else best.break_even))
+    line["quality"] = "not compared"
     line["command"] = row.command
     return line
+
+
+def _key(blend: str) -> str:
+    """A blend's name as part of a key.
+
+    >>> _key("3:1"), _key("80/20")
+    ('3_to_1', '80_to_20')
+    """
+    return blend.replace(":", "_to_").replace("/", "_to_").replace(".", "_")
 
 
 def _of_energy(of: EnergyFigures) -> dict[str, Any]:
@@ -129,6 +148,7 @@ def nested(row: Row) -> dict[str, Any]:
             "usd_per_request": one.api_usd_per_request,
             **_with_interval("ratio", one.ratio),
             "break_even_utilisation": one.break_even_utilisation,
+            **_with_interval("full_load_ratio", one.break_even),
         }
         for one in (row.dollars.apis if row.dollars is not None else ())
     ]

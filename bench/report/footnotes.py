@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from bench.cost import api_prices
 from bench.report import table
+from bench.report.costs import ApiComparison, Dollars
 from bench.report.rows import Row
 
 
@@ -103,24 +103,61 @@ def _dollar_notes(row: Row) -> list[str]:
     if priced is None:
         return []
     idle = " (nothing idle; at 50% every dollar here doubles)" if priced.utilisation == 1 else ""
-    apis = ", ".join(_api(one.api) for one in priced.apis)
-    today = datetime.now(UTC).date().isoformat()
-    return [
+    notes = [
         f"Hardware price: {priced.rate.basis}.",
         f"Utilisation {table.percent(priced.utilisation)}: the share of the tokens that the machine could serve in its "
         f"paid hours which it does serve{idle}.",
-        "$/Mtok in and out: the bill split by measured time, prefill to input and decode to output; "
-        "the parts add up to the bill. Blended: the bill over all tokens of this row.",
-        f"vs API and break-even: against the cheapest of {apis} for the same request; prices of {api_prices.source()}, "
-        f"read {today}. Break-even is the utilisation from which self-hosting is cheaper; above 100% is never, and '?' "
-        "says that the interval reaches to both sides. "
-        "Token counts are the measured model's (tokenizers differ); quality not compared.",
+        f"$/Mtok in and out: the bill {priced.split}{_METHODS.get(priced.method, '')}; the parts add up to the bill. "
+        "Blended: the bill over all tokens of this row.",
     ]
+    if priced.no_fit_because:
+        notes.append(f"Split by measured time, because there is no fit: {priced.no_fit_because}.")
+    if priced.one_off is not None:
+        notes.append(
+            f"One-off: ${priced.one_off.usd:g} for {priced.one_off.what} over {priced.one_off.mtok:g} Mtok; it is in "
+            "vs API and break-even, and not in the other dollars."
+        )
+    return notes + _api_notes(priced)
 
 
-def _api(name: str) -> str:
-    found = api_prices.lookup(name)
-    return f"{name} (${found.input_usd_per_mtok:g} in, ${found.output_usd_per_mtok:g} out)"
+_METHODS = {
+    "time": ", prefill to input and decode to output",
+    "fit": " of seconds to tokens, whose residual stands in each row",
+    "ratio": ", which is an assumption",
+}
+
+
+def _api_notes(priced: Dollars) -> list[str]:
+    apis = ", ".join(_api(one) for one in priced.apis)
+    days = f"on {priced.day}" if priced.day == datetime.now(UTC).date() else f"as of {priced.day}"
+    notes = [
+        f"vs API and break-even: against the cheapest of {apis} for the same request, {days}. Break-even is the "
+        "utilisation from which self-hosting is cheaper; above 100% is never, and '?' says that the interval reaches "
+        "to both sides. Tokens are the measured model's (tokenizers differ: `bench breakeven` compares the same text); "
+        "quality not compared.",
+    ]
+    notes += _merged([note for one in priced.apis for note in one.model.notes(priced.day)])
+    if any(one.cached_tokens for one in priced.apis):
+        notes.append("Prompt tokens that the API has in its cache are priced as such; writing them there is not.")
+    return notes
+
+
+def _merged(notes: Sequence[str]) -> list[str]:
+    """What is said of several names in the same words, said once.
+
+    >>> _merged(["a/x: old", "b/y: old", "b/y: new"])
+    ['a/x, b/y: old.', 'b/y: new.']
+    """
+    said: dict[str, list[str]] = {}
+    for note in notes:
+        name, _, text = note.partition(": ")
+        said.setdefault(text, []).append(name)
+    return [f"{', '.join(names)}: {text}." for text, names in said.items()]
+
+
+def _api(one: ApiComparison) -> str:
+    tier = one.model.tariff.tiers[0]
+    return f"{one.api} (${tier.input:g} in, ${tier.output:g} out)"
 
 
 def _model_notes(row: Row) -> list[str]:

@@ -27,6 +27,7 @@ class Gathered:
     tpot_s: "array[float]" = field(default_factory=_floats)
     e2el_s: "array[float]" = field(default_factory=_floats)
     prefill_share: "array[float]" = field(default_factory=_floats)
+    import_s: "array[float]" = field(default_factory=_floats)
     load_s: "array[float]" = field(default_factory=_floats)
     first_generate_s: "array[float]" = field(default_factory=_floats)
     rounds: "list[array[float]]" = field(default_factory=lambda: [_floats(), _floats(), _floats()])
@@ -71,6 +72,8 @@ class Gathered:
         self.prefill_share.append(times.ttft_s / whole if whole > 0 else 0.0)  # such a row is refused later, not here
         if times.tpot_s is not None:
             self.tpot_s.append(times.tpot_s)
+        if one.import_s:
+            self.import_s.append(one.import_s)
         self.load_s.append(one.load_s)
         self.first_generate_s.append(one.first_generate_s)
         self.rounds_each.append(len(one.rounds))

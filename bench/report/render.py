@@ -127,11 +127,11 @@ def comma_separated(rows: Sequence[Row]) -> str:
     writer = csv.DictWriter(out, headings, lineterminator="\n", restval="")
     writer.writeheader()
     for line in found:
-        writer.writerow({key: _guarded(value) for key, value in line.items()})
+        writer.writerow({key: guarded(value) for key, value in line.items()})
     return out.getvalue()
 
 
-def _guarded(value: Any) -> Any:
+def guarded(value: Any) -> Any:
     """A text that a spreadsheet would run as a formula is quoted."""
     return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
 

@@ -1,14 +1,17 @@
 """The columns of the results table: what stands in a cell of it, in the units that people read."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.cost import break_even
 from bench.metrics.memory import peak_bytes
 from bench.metrics.percentiles import TooFew
 from bench.metrics.statistics import Estimate
 from bench.models import catalogue
-from bench.report.rows import PERCENTILES, ApiComparison, Row
+from bench.report.costs import ApiComparison
+from bench.report.measured import PERCENTILES
+from bench.report.rows import Row
 
 MS = 1e3
 GB = 1e9
@@ -177,14 +180,26 @@ def _break_even(row: Row) -> str:
 
 def doubt(found: ApiComparison) -> str:
     """A question mark where the interval holds both: cheaper from some utilisation on, and never."""
-    low, high = found.ratio.low, found.ratio.high
-    if low is None or high is None:
-        return ""
-    full = found.full_load_share
-    return "?" if full * low / found.ratio.value <= 1 < full * high / found.ratio.value else ""
+    return "?" if found.break_even is not None and break_even.in_doubt(found.break_even) else ""
 
 
-DROPPED_WHEN_EMPTY = ("utilisation", "J/token", "MBU", "MFU", "decode limit", "floor $/Mtok", "electricity $/Mtok")
+def _split(row: Row) -> str:
+    return NONE if row.dollars is None else f"in and out {row.dollars.split}"
+
+
+def _residual(row: Row) -> str:
+    found = None if row.dollars is None else row.dollars.residual
+    return NONE if found is None else f"{found:+.1%}"
+
+
+def _one_off(row: Row) -> str:
+    return NONE if row.dollars is None else number(row.dollars.one_off_usd_per_mtok)
+
+
+DROPPED_WHEN_EMPTY = (
+    *("utilisation", "split", "cached", "J/token", "MBU", "MFU", "decode limit", "floor $/Mtok", "electricity $/Mtok"),
+    *("$/Mtok cached", "fit residual", "one-off $/Mtok"),
+)
 """Columns that a footnote stands in for where no row has a figure."""
 
 COLUMNS: tuple[Column, ...] = (
@@ -194,8 +209,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("arm", "name", lambda row: str(row.cell.arm)),
     Column("batch", "name", lambda row: str(row.cell.workload.batch_size)),
     Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),
+    Column("cached", "name", lambda row: str(row.cell.workload.cached_tokens or NONE)),
     Column("out", "name", lambda row: str(row.cell.workload.output_tokens)),
     Column("utilisation", "name", lambda row: NONE if row.dollars is None else percent(row.dollars.utilisation)),
+    Column("split", "name", _split, numeric=False),
     Column("prefill tok/s", "speed", _estimate(_figure("prefill_tokens_per_s"), interval=True)),
     Column("decode tok/s", "speed", _estimate(_figure("decode_tokens_per_s"), interval=True)),
     Column("TTFT ms", "speed", _estimate(_figure("ttft_s"), MS)),
@@ -210,10 +227,13 @@ COLUMNS: tuple[Column, ...] = (
     Column("MFU", "limits", _share("mfu")),
     Column("decode limit", "limits", _limit),
     Column("$/Mtok in", "dollars", _dollar("input_usd_per_mtok")),
+    Column("$/Mtok cached", "dollars", _dollar("cached_usd_per_mtok")),
     Column("$/Mtok out", "dollars", _dollar("output_usd_per_mtok")),
     Column("$/Mtok blended", "dollars", _blended),
+    Column("fit residual", "dollars", _residual),
     Column("floor $/Mtok", "limits", _floor),
     Column("electricity $/Mtok", "dollars", _dollar("electricity_usd_per_mtok")),
+    Column("one-off $/Mtok", "dollars", _one_off),
     Column("vs API", "dollars", _ratio),
     Column("break-even", "dollars", _break_even),
     Column("verdict", "dollars", verdict, numeric=False),
@@ -226,7 +246,7 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
     number_of = {id(row): str(index) for index, row in enumerate(rows, 1)}
     kept = [Column("#", "name", lambda row: number_of[id(row)])]
     said = []
-    for column in COLUMNS:
+    for column in _with_blends(rows):
         if column.heading == "runner" and telling:
             column = Column("runner", "name", lambda row: runner(row, telling), numeric=False)
         texts = {column.text(row) for row in rows} - {NONE} or {NONE}
@@ -240,6 +260,20 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
         else:
             kept.append(column)
     return kept, " · ".join(said)
+
+
+def _with_blends(rows: Sequence[Row]) -> Iterator[Column]:
+    """Every column, with those of the blends that were asked for behind the row's own blend."""
+    asked = dict.fromkeys(name for row in rows if row.dollars is not None for name in row.dollars.asked_blends)
+    for column in COLUMNS:
+        yield column
+        if column.heading == "$/Mtok blended":
+            for name in asked:
+                yield Column(f"$/Mtok {name}", "dollars", _at_blend(name))
+
+
+def _at_blend(name: str) -> Callable[[Row], str]:
+    return _estimate(lambda row: None if row.dollars is None else row.dollars.blends.get(name), interval=True)
 
 
 def telling_options(rows: Sequence[Row]) -> dict[str, str | None]:

@@ -78,6 +78,31 @@ class CountsEnergy(Protocol):
         ...
 
 
+@runtime_checkable
+class KeepsPrefix(Protocol):
+    """A runner that can have the first tokens of its prompts in the cache before the clock starts."""
+
+    def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
+        """Compute keys and values of the first `cached_tokens` tokens (fewer than all) of each row, and hold them.
+
+        The next `generate` gets the same prompts, whole, and computes the others alone; it ends the holding. Returns
+        with no work pending on any device. Raises UnsupportedError where this deployment cannot.
+        """
+        ...
+
+
+@runtime_checkable
+class CountsTokens(Protocol):
+    """A runner that has its model's own tokenizer."""
+
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int] | None:
+        """How many tokens each text is, none added for its begin or end; None where there is no tokenizer.
+
+        Called when nothing is timed any more.
+        """
+        ...
+
+
 @cache
 def shipped() -> list[str]:
     """Runners that come with this package."""

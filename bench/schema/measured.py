@@ -22,6 +22,11 @@ class ModelFacts(Noun):
     config: dict[str, Any] = Field(
         default_factory=dict, description="the sizes in the model's config.json: what bytes and FLOPs are derived from"
     )
+    text_tokens: dict[str, int] = Field(
+        default_factory=dict,
+        description="tokens of each part of the package's sample text by the model's own tokenizer",
+    )
+    text_sha256: str | None = Field(None, description="of that text")
     dtype: str
     device: str
     placement: dict[str, int] = Field(default_factory=dict, description="device → bytes of weights there")

@@ -10,7 +10,8 @@ from typing import Any
 
 from bench import runners
 from bench.execute import child
-from bench.report.rows import Figures, Row, rows
+from bench.report.measured import Figures
+from bench.report.rows import Row, rows
 from bench.schema import (
     Cell,
     CostChoices,

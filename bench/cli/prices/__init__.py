@@ -9,6 +9,7 @@ def add_to(app: typer.Typer) -> None:
     prices = typer.Typer(
         name="prices",
         help="Show hourly hardware prices, API token prices and their history, each with its date and source.",
+        epilog="Examples: bench prices hardware --accelerator H100   ·   bench prices api groq",
         no_args_is_help=True,
     )
     for name in ("hardware", "owned", "api", "trend"):

@@ -32,7 +32,8 @@ class Options(BaseModel):
     load_s: float = Field(0.0, ge=0, description="time to load")
     first_s: float = Field(0.0, ge=0, description="more time to the first token of the very first generation")
     prefill_s: float = Field(0.01, ge=0, description="time to the first token, whatever the prompt")
-    prefill_s_per_token: float = Field(0.0, ge=0, description="plus this for each prompt token of the batch")
+    prefill_s_per_token: float = Field(0.0, ge=0, description="plus this for each prompt token that is not cached")
+    cached_s_per_token: float = Field(0.0, ge=0, description="plus this for each prompt token that is cached")
     step_s: float = Field(0.002, ge=0, description="time of one decode step")
     burn: int = Field(0, ge=0, description="turns of an empty loop in each step; a step lasts until they are done")
     memory_bytes: int = Field(0, ge=0, description="really allocated and touched while loading")
@@ -45,7 +46,11 @@ class Options(BaseModel):
 
 
 class FakeRunner:
-    """The formula: first token after `prefill_s + B·S·prefill_s_per_token`, each further step after `step_s`."""
+    """The formula: first token after `prefill_s + B·S·prefill_s_per_token`, each further step after `step_s`.
+
+    A prefix is kept as a real engine keeps it: its tokens take their `prefill_s_per_token` before, and their
+    `cached_s_per_token` in the generation.
+    """
 
     Options: ClassVar[type[BaseModel]] = Options
     ENGINE: ClassVar[Sequence[str]] = ()
@@ -58,6 +63,7 @@ class FakeRunner:
         self._ballast: list[bytearray] = []
         self._noise = of_process(options.noise or Noise())
         self._seen: set[tuple[int, ...]] = set()
+        self._kept: tuple[Sequence[Sequence[int]], int] | None = None
         self._generations = 0
         self._generated_s = 0.0
         self._readings = 0
@@ -119,11 +125,18 @@ class FakeRunner:
             report(rows)
         return self._tokens(prompts, output_tokens)
 
+    def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
+        due = time.perf_counter() + len(prompts) * cached_tokens * self._options.prefill_s_per_token
+        self._kept = (prompts, cached_tokens)
+        _wait_until(due)
+
     def out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, MemoryError)
 
     def _prefill_s(self, prompts: Sequence[Sequence[int]]) -> float:
         options = self._options
+        kept, self._kept = self._kept, None
+        cached = kept[1] if kept is not None and kept[0] == prompts else 0
         if options.prefix_cache:
             drawn = {tuple(row) for row in prompts}
             known = drawn <= self._seen
@@ -131,7 +144,8 @@ class FakeRunner:
             if known:
                 return 0.0
         extra = 0.0 if self._generations else options.first_s
-        return extra + options.prefill_s + options.prefill_s_per_token * len(prompts) * len(prompts[0])
+        fresh_s = options.prefill_s_per_token * len(prompts) * (len(prompts[0]) - cached)
+        return extra + options.prefill_s + fresh_s + options.cached_s_per_token * len(prompts) * cached
 
     def _begin(self) -> None:
         """What a generation does once, inside the time to its first token."""

@@ -4,7 +4,7 @@ Prefill is one forward over the prompt that keeps only the last position's logit
 one token a row. `model.generate` does the same work and adds 1 to 3 ms a step for logits processors, stopping criteria
 and input preparation, so the plain loop is the engine's speed (`scripts/compare_generate` shows the comparison and
 docs/metrics.md quotes it). A static cache writes keys and values in place, where the dynamic one copies the whole
-cache each step.
+cache each step. A prefix that is in the cache before the clock starts goes through one more forward of its own.
 """
 
 import logging
@@ -176,6 +176,24 @@ class TransformersRunner:
             raise UnsupportedError("generate was called before load", "call load first")
         tokens: Sequence[Sequence[int]] = self._loop.generate(prompts, output_tokens, on_step)
         return tokens
+
+    def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
+        """Hold keys and values of the first tokens of each row for the next `generate`."""
+        if self._loop is None:
+            raise UnsupportedError("keep_prefix was called before load", "call load first")
+        self._loop.keep_prefix(prompts, cached_tokens)
+
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int] | None:
+        from transformers import AutoTokenizer
+
+        from bench.runners.transformers import load
+
+        source, arguments = load.where(self._model_choice)
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
+        except (OSError, ValueError, ImportError, KeyError):
+            return None  # random weights, or a checkpoint without its tokenizer
+        return [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 
     def out_of_memory(self, error: BaseException) -> bool:
         import torch

@@ -58,7 +58,7 @@ def load(model: Model, precision: Precision, options: Options, place: torch.devi
 
 
 def _stored(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
-    source, arguments = _where(model)
+    source, arguments = where(model)
     gguf = "gguf_file" in arguments
     config = AutoConfig.from_pretrained(source, **arguments)
     _check_precision(precision, None if gguf else getattr(config, "quantization_config", None), gguf)
@@ -77,7 +77,8 @@ def _stored(model: Model, precision: Precision, options: Options, place: torch.d
     return Loaded(network, random_weights=False, notes=notes, packed=precision.name == "checkpoint")
 
 
-def _where(model: Model) -> tuple[str | Path, dict[str, Any]]:
+def where(model: Model) -> tuple[str | Path, dict[str, Any]]:
+    """What transformers is asked for, and with which arguments."""
     arguments: dict[str, Any] = {"trust_remote_code": model.trust_remote_code}
     match catalogue.kind(model):
         case "builtin":

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,6 +10,15 @@ from transformers import DynamicCache, StaticCache
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from bench.errors import UnsupportedError
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    """Keys and values of the first tokens of these prompts."""
+
+    prompts: Sequence[Sequence[int]]
+    tokens: int
+    cache: DynamicCache
 
 
 class Loop:
@@ -31,6 +41,7 @@ class Loop:
         self._keeps_logits = "logits_to_keep" in takes
         self._static: StaticCache | None = None
         self._static_shape = (0, 0)
+        self._prefix: _Prefix | None = None
         self._device = input_device(network)
         self._one_device = len(set((getattr(network, "hf_device_map", None) or {}).values())) <= 1
 
@@ -45,11 +56,35 @@ class Loop:
             if self._static is not None:
                 self._static.reset()  # after the last stamp: clearing the cache is no part of the next first token
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
+    def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
+        """Keys and values of the first tokens of each row, held for the next `generate` of these prompts.
+
+        They stay in the dynamic cache: the static one takes all of them over after the prefill, as it does without.
+        """
+        self._prefix = None
+        cache = DynamicCache(config=self._network.config)
+        if self.cache_kind == "static":
+            static = StaticCache(config=self._network.config, max_cache_len=len(prompts[0]))
+            if not _same_kind(cache, static):
+                raise UnsupportedError(
+                    f"the static cache of {type(self._network).__name__} cannot take a prefix over",
+                    "use cache: dynamic",
+                )
+        ids = torch.tensor([row[:cached_tokens] for row in prompts], device=self._device)
+        extra = self._keep(cached_tokens - 1)
+        logits = self._network(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
+        self._greedy(logits).tolist()  # waits for the device
+        self._prefix = _Prefix(prompts, cached_tokens, cache)
+
     def _steps(
         self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: Callable[[int], None]
     ) -> list[list[int]]:
         rows, length = len(prompts), len(prompts[0])
-        logits, cache = self._prefill(torch.tensor(prompts, device=self._device), length + output_tokens)
+        prefix, self._prefix = self._prefix, None
+        if prefix is not None and prefix.prompts != prompts:  # no more than identities are compared where they match
+            prefix = None
+        logits, cache = self._prefill(torch.tensor(prompts, device=self._device), length + output_tokens, prefix)
         step = self._greedy(logits)
         tokens = [step.tolist()]  # copies to the host and so waits for the device
         on_step(rows)
@@ -63,15 +98,21 @@ class Loop:
             on_step(rows)
         return [list(row) for row in zip(*tokens, strict=True)]
 
-    def _prefill(self, ids: torch.Tensor, total: int) -> tuple[torch.Tensor, Any]:
+    def _prefill(self, ids: torch.Tensor, total: int, prefix: _Prefix | None) -> tuple[torch.Tensor, Any]:
         """Logits of the last prompt position, and the cache to decode with.
 
         The prompt goes through a dynamic cache and its keys and values are then handed to the static one: attending to
-        a static cache needs a mask over its whole length, which rules out the fast causal kernels.
+        a static cache needs a mask over its whole length, which rules out the fast causal kernels. What is left of a
+        prompt after its prefix attends to both, under a causal mask that the network makes from the cache's length.
         """
-        extra = self._keep(ids.shape[1] - 1)
+        known = 0 if prefix is None else prefix.tokens
+        extra = self._keep(ids.shape[1] - known - 1)
         static = self._static_cache(ids.shape[0], total) if self.cache_kind == "static" else None
-        prompt = DynamicCache(config=self._network.config)
+        prompt = DynamicCache(config=self._network.config) if prefix is None else prefix.cache
+        if known:
+            ids = ids[:, known:]
+            if self._takes_positions:
+                extra["position_ids"] = torch.arange(known, known + ids.shape[1], device=self._device).unsqueeze(0)
         if static is not None and not _same_kind(prompt, static):
             prompt = static  # sliding windows and the like keep other tokens in each kind of cache
         logits = self._network(input_ids=ids, past_key_values=prompt, use_cache=True, **extra).logits

@@ -1,0 +1,119 @@
+"""What was measured of a cell, over its replicates: every figure derived anew from the records."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import InputError
+from bench.metrics import statistics
+from bench.metrics.independence import grouped_percentiles
+from bench.metrics.percentiles import TooFew
+from bench.metrics.roofline import Roofline, roofline
+from bench.metrics.statistics import Estimate
+from bench.models import catalogue
+from bench.report.gather import Gathered
+from bench.report.joules import EnergyFigures
+from bench.schema import Ceiling, Environment, Memory, Model, ModelFacts
+
+CeilingOf = Callable[[Environment, ModelFacts], tuple[Ceiling | None, str]]
+"""The ceiling of what a row ran on, and on whose word; None and the reason where nobody knows it."""
+
+PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one replicate's median round: the prefill with the first token, and the steps after it."""
+
+    prefill_s: float
+    decode_s: float
+
+    @property
+    def whole_s(self) -> float:
+        return self.prefill_s + self.decode_s
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured, over the replicates of a cell. SI units."""
+
+    facts: ModelFacts
+    ttft_s: Estimate
+    e2el_s: Estimate
+    tpot_s: Estimate | None
+    prefill_tokens_per_s: Estimate
+    decode_tokens_per_s: Estimate | None
+    output_tokens_per_s: Estimate
+    total_tokens_per_s: Estimate
+    prefill_share: float
+    prefill_s: Estimate
+    decode_s: Estimate | None
+    import_s: Estimate | None
+    load_s: Estimate | None
+    first_generate_s: Estimate | None
+    memory: Memory
+    energy: EnergyFigures
+    roofline: Roofline
+    each: tuple[Times, ...]
+    percentiles: dict[str, dict[float, float | TooFew]]
+
+
+def figures(group: Gathered, facts: ModelFacts, ceiling_of: CeilingOf) -> Figures:
+    """The figures of a group that was measured. Raises InputError for times that no clock can have shown."""
+    work = group.cell.workload
+    prompt_tokens = work.batch_size * work.input_tokens
+    new_tokens = work.batch_size * work.output_tokens
+    ttft = _needed(group.ttft_s)
+    e2el = _needed(group.e2el_s)
+    tpot = statistics.estimate(group.tpot_s)
+    shares = group.prefill_share
+    ceiling, basis = ceiling_of(group.environment, facts)
+    config = facts.config or _config(group.cell.model)
+    return Figures(
+        facts=facts,
+        ttft_s=ttft,
+        e2el_s=e2el,
+        tpot_s=tpot,
+        prefill_tokens_per_s=ttft.into(work.batch_size * (work.input_tokens - work.cached_tokens)),
+        decode_tokens_per_s=None if tpot is None else tpot.into(work.batch_size),
+        output_tokens_per_s=e2el.into(new_tokens),
+        total_tokens_per_s=e2el.into(prompt_tokens + new_tokens),
+        # Of the sum of the parts, so that the two dollar figures add up to the bill exactly.
+        prefill_share=sum(shares) / len(shares),
+        each=tuple(
+            Times(whole * share, whole * (1 - share)) for whole, share in zip(group.e2el_s, shares, strict=True)
+        ),
+        prefill_s=_needed([whole * share for whole, share in zip(group.e2el_s, shares, strict=True)]),
+        decode_s=statistics.estimate([whole * (1 - share) for whole, share in zip(group.e2el_s, shares, strict=True)]),
+        import_s=statistics.estimate(group.import_s),
+        load_s=statistics.estimate(group.load_s),
+        first_generate_s=statistics.estimate(group.first_generate_s),
+        memory=group.peaks(),
+        energy=group.energy.figures(),
+        roofline=roofline(config, facts, group.cell.precision, work, ttft, tpot, ceiling, basis),
+        percentiles=_percentiles(group),
+    )
+
+
+def _config(model: Model) -> dict[str, Any]:
+    """The sizes of a model whose record does not hold them, where its name says enough; the files may be elsewhere."""
+    try:
+        return catalogue.config(model) or {}
+    except InputError:
+        return {}
+
+
+def _needed(values: Sequence[float]) -> Estimate:
+    found = statistics.estimate(values)
+    if found is None:
+        raise InputError("a record has a time of zero or less; it was not written by this program")
+    return found
+
+
+def _percentiles(group: Gathered) -> dict[str, dict[float, float | TooFew]]:
+    """Over batches: the rows of one batch share their stamps, and rounds of one process are alike (so: effective n)."""
+    found = {}
+    for name, values in zip(("ttft_s", "tpot_s", "e2el_s"), group.rounds, strict=True):
+        if values:
+            found[name] = grouped_percentiles(values, [int(count) for count in group.rounds_each], PERCENTILES)
+    return found
