@@ -10,21 +10,21 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from bench.cost.break_even import (
-    ALWAYS,
-    HOURS_PER_MONTH,
     SWEEP,
-    Duty,
     Hosting,
     Replica,
     Threshold,
+    added,
     in_doubt,
     never,
     spot_usd_per_hour,
     utilisation,
+    utilisation_beside,
     utilisation_of_rates,
     volume_mtok,
 )
 from bench.cost.dollars import bill_usd, break_even_utilisation
+from bench.cost.duty import ALWAYS, HOURS_PER_MONTH, Duty
 from bench.errors import InputError
 from bench.metrics.statistics import Estimate
 
@@ -152,6 +152,77 @@ def test_a_request_that_costs_less_there_than_its_electricity_here_never_pays() 
     margin = hosting.break_even_utilisation(0.003)
     assert margin is not None
     assert margin.value == pytest.approx(1.0 / 3600 / 100 / 0.001, rel=1e-12)
+
+
+# --- what a request costs beside the hour --------------------------------------------------------------------------
+
+
+def test_an_interval_of_electricity_goes_through_low_with_low() -> None:
+    """$3.60 at 2.0 (1.6 to 2.5) a second is $0.0005 (0.0004 to 0.000625), and $0.0002 (0.0001 to 0.0003) beside it.
+
+    Against $0.001: 5/8 (4/9 to 6.25/7). A month of $2,628 breaks even at 3,285,000 (2,920,000 to 3,754,285.7).
+    """
+    hosting = Hosting(3.6, Estimate(2.0, 1.6, 2.5, 5), variable_usd_per_request=Estimate(2e-4, 1e-4, 3e-4, 4))
+    own = hosting.usd_per_request(1.0)
+    assert (own.low, own.value, own.high) == pytest.approx((0.0005, 0.0007, 0.000925), rel=1e-12)
+    assert own.n == 4
+    share = hosting.break_even_utilisation(0.001)
+    assert share is not None
+    assert (share.low, share.value, share.high) == pytest.approx((4 / 9, 5 / 8, 6.25 / 7), rel=1e-12)
+    first = hosting.first(0.001)
+    assert (first.low, first.value, first.high) == pytest.approx((2_920_000, 3_285_000, 2628 / 7e-4), rel=1e-12)
+    month = hosting.month(1e6)
+    assert (month.usd.low, month.usd.value, month.usd.high) == pytest.approx((2728, 2828, 2928), rel=1e-12)
+
+
+def test_electricity_that_may_be_all_that_the_api_asks_is_in_doubt() -> None:
+    """At its high end, or at its value, no utilisation makes up for it; at its low end one does."""
+    for middle in (7e-4, 1.1e-3):
+        hosting = Hosting(1.8, sure(2.0, 1.1), variable_usd_per_request=Estimate(middle, 4e-4, 1.3e-3, 5))
+        share = hosting.break_even_utilisation(0.001)
+        assert share is not None
+        assert share.high == INFINITE
+        assert share.low == pytest.approx(2.5e-4 / 1.1 / 6e-4, rel=1e-12)
+        assert in_doubt(share)
+        assert not never(share)
+        assert hosting.first(0.001).high is None
+        assert (hosting.first(0.001).value is None) is (share.value == INFINITE)
+
+
+def test_without_one_of_two_intervals_there_is_none() -> None:
+    """Joules of one replicate beside a rate of five: the value alone, and `known` says so."""
+    hosting = Hosting(3.6, sure(2.0, 1.1), variable_usd_per_request=Estimate(2e-4, None, None, 1))
+    share = hosting.break_even_utilisation(0.001)
+    assert share is not None
+    for found, value in ((hosting.usd_per_request(0.5), 0.0012), (share, 0.625)):
+        assert found.value == pytest.approx(value, rel=1e-12)
+        assert (found.low, found.high, found.n) == (None, None, 1)
+    first = hosting.first(0.001)
+    assert first.low == first.value == first.high
+    assert not first.known
+    assert hosting.month(1e6).usd.low is None
+
+
+@unhurried
+@given(own=prices, beside=st.floats(0, 1e3), api=prices, wide=st.floats(1.0, 3.0), other=st.floats(1.0, 3.0))
+def test_both_intervals_at_once_are_the_ends_each_taken_alone(
+    own: float, beside: float, api: float, wide: float, other: float
+) -> None:
+    """Each end is the break-even of exact costs there; a number is an estimate without width."""
+    both = utilisation_beside(sure(own, wide), Estimate(beside, beside / other, beside * other, 5), api)
+    ends = [
+        utilisation_beside(sure(one), Estimate(two, two, two, 5), api)
+        for one, two in ((own / wide, beside / other), (own, beside), (own * wide, beside * other))
+    ]
+    if both is None:
+        assert ends == [None, None, None]
+        return
+    assert [both.low, both.value, both.high] == [INFINITE if one is None else one.value for one in ends]
+    plain = Hosting(own, sure(1.0, wide), variable_usd_per_request=beside)
+    exact = Hosting(own, sure(1.0, wide), variable_usd_per_request=Estimate(beside, beside, beside, 5))
+    assert plain.first(api) == exact.first(api)
+    assert plain.usd_per_request(0.5) == exact.usd_per_request(0.5)
+    assert added([sure(own, wide)]) == sure(own, wide)
 
 
 # --- volume, against a scan --------------------------------------------------------------------------------------
@@ -357,6 +428,44 @@ def test_what_scaling_to_zero_does(hour: float, rate: float, api: float, on: flo
         assert volume == pytest.approx(part.usd_per_month / api, rel=1e-12)
 
 
+def test_a_machine_that_is_away_half_of_the_time() -> None:
+    """$2.20 for a serving hour, 5/11 of which are there: $730 a month for 730 · 5/11 hours of two requests a second."""
+    away = Hosting(2.2, sure(2.0), duty=Duty(served_share=5 / 11))
+    assert away.usd_per_month == pytest.approx(730.0, rel=1e-12)
+    assert away.capacity_per_month.value == pytest.approx(5_256_000 * 5 / 11, rel=1e-12)
+    # What a request costs at full load does not hang on it, and so neither does the break-even.
+    assert away.usd_per_request(1.0).value == pytest.approx(2.2 / 7200, rel=1e-12)
+    assert away.break_even_utilisation(0.001) == Hosting(2.2, sure(2.0)).break_even_utilisation(0.001)
+    assert away.first(0.001).value == pytest.approx(730_000, rel=1e-12)
+    assert away.month(3e6).replicas == 2
+    # On for half of the month the shares multiply, and a start takes its time from the hours that serve.
+    half = away.on(Duty(0.5, 10, 1642.5, served_share=5 / 11))
+    assert half.duty.paid_hours == 365
+    assert half.usd_per_month == pytest.approx(365.0, rel=1e-12)
+    assert half.duty.ready_share == pytest.approx(1 - 16_425 / (365 * 3600 * 5 / 11), rel=1e-12)
+    assert half.capacity_per_month.value == pytest.approx(2 * (365 * 3600 * 5 / 11 - 16_425), rel=1e-12)
+
+
+@unhurried
+@given(hour=prices, rate=rates, api=prices, overhead=st.floats(0, 3), available=shares, volume=st.floats(1e-3, 1e9))
+def test_a_spot_machine_is_a_cheaper_one_that_serves_less(
+    hour: float, rate: float, api: float, overhead: float, available: float, volume: float
+) -> None:
+    """The market's price for every hour, and a rate that interruptions and repeats lower: the same months."""
+    served = available / (1 + overhead)
+    spot = Hosting(spot_usd_per_hour(hour, overhead, available), sure(rate), duty=Duty(served_share=served))
+    slow = Hosting(hour, sure(rate * served))
+    assert spot.usd_per_month == pytest.approx(slow.usd_per_month, rel=1e-12)
+    assert spot.capacity_per_month.value == pytest.approx(slow.capacity_per_month.value, rel=1e-12)
+    one, other = spot.break_even_utilisation(api), slow.break_even_utilisation(api)
+    assert one is not None
+    assert other is not None
+    assert one.value == pytest.approx(other.value, rel=1e-12)
+    fill = volume / slow.capacity_per_month.value
+    assume(abs(fill - round(fill)) > 1e-9 * fill)
+    assert spot.month(volume).usd.value == pytest.approx(slow.month(volume).usd.value, rel=1e-12)
+
+
 @unhurried
 @given(prices, st.floats(0, 3), shares)
 def test_spot_costs_what_its_serving_hours_cost(hour: float, overhead: float, available: float) -> None:
@@ -384,6 +493,13 @@ HERE = Hosting(1.0, sure(1.0))
         *((lambda bad=bad: Hosting(1.0, Estimate(bad, None, None, 1)), "requests per second") for bad in (0.0, NAN)),
         *((lambda bad=bad: Hosting(1.0, sure(1.0), bad), "--max-utilisation") for bad in (0.0, 1.5, -0.1, NAN)),
         *((lambda bad=bad: Hosting(1.0, sure(1.0), 1.0, bad), "variable USD") for bad in (-1.0, NAN, INFINITE)),
+        *((lambda bad=bad: Hosting(bad, sure(1.0)), "from 1e-12 to 1e+12 USD") for bad in (1e308, 1e-300)),
+        *(
+            (lambda bad=bad: Hosting(1.0, sure(1.0), variable_usd_per_request=Estimate(1e-3, 1e-4, bad, 5)), "variable")
+            for bad in (-1.0, NAN, INFINITE, 1e13)
+        ),
+        *((lambda bad=bad: Duty(served_share=bad), "served share") for bad in (0.0, 1.1, NAN)),
+        (lambda: Duty(0.1, 5000, 30.0, 0.5), "of the 36.5 hours that serve, of 73 hours that the machine is on"),
         *((lambda bad=bad: HERE.usd_per_request(bad), "--utilisation") for bad in (0.0, 1.01, NAN)),
         *((lambda bad=bad: HERE.month(bad), "--requests-per-month") for bad in (0.0, -5.0, NAN, INFINITE)),
         *((lambda bad=bad: HERE.first(bad), "--api") for bad in (0.0, -1.0, NAN)),

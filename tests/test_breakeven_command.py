@@ -7,15 +7,19 @@ asks 100 · $0.05 + 11 · $0.08 = $5.88 for a million of them: at $0.0296352 an 
 import csv
 import io
 import json
+import math
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.cost import hourly
 from bench.cost.hourly import HourlyRate
+from bench.errors import InputError
 from bench.report import breakeven_tables
 from bench.report.breakeven import Answer, Asked, answer
 from bench.report.breakeven_text import FORMATS, notes, render
@@ -245,7 +249,72 @@ def test_an_owned_machine_costs_the_same_asleep() -> None:
     assert found.hosting.capacity_per_month.value == pytest.approx(0.8 * 5_256_000, rel=1e-9)
     assert found.volumes[0].first_requests_per_month.value == pytest.approx(1000 / 48 / 5.88e-6, rel=1e-9)
     assert found.sleeping == ()
-    assert any("costs the same when it is off" in note for note in notes([found]))
+    assert any("The machine, owned, costs the same when it is off." in note for note in notes([found]))
+
+
+SPOT = {"price_kind": "spot", "spot_overhead": 0.1, "spot_availability": 0.5}
+
+
+def _on_h100(choices: CostChoices, asked: Asked | None = None) -> Answer:
+    """The sample row as if an H100 had measured it, with every kind of price that there is for one."""
+    of = samples.facts({"cuda:0": 269_030_016})
+    records = [samples.record(0, measured=samples.measurement(of=of), where=samples.environment([samples.H100]))]
+    (row,) = rows(records, choices)
+    assert row.figures is not None
+    return answer(row, 1, choices, asked or Asked(), hourly.alternatives(choices, row.environment, row.figures.facts))
+
+
+def test_a_spot_machine_is_paid_for_all_hours_and_serves_in_some() -> None:
+    """Crusoe's $1.60: 1,168 USD for 730 hours, in which it serves 5,256,000 · 0.5/1.1 = 2,389,091 requests, not all.
+
+    A request costs at full load what the hour that serves costs, 1.60 · 1.1/0.5 = $3.52.
+    """
+    choices = CostChoices.model_validate({**SPOT, "provider": "crusoe", "apis": ("openai/gpt-4o",)})
+    found = _on_h100(choices, Asked((3e6,), duty=(0.5, 1000.0)))
+    price = 100 * 2.5e-6 + 11 * 10e-6
+    assert found.hosting.usd_per_month == pytest.approx(1168.0, rel=1e-12)
+    assert found.hosting.capacity_per_month.value == pytest.approx(5_256_000 * 0.5 / 1.1, rel=1e-9)
+    assert found.same_requests[0].self_usd_per_request.value == pytest.approx(3.52 / 7200, rel=1e-9)
+    assert found.same_requests[0].api_usd_per_request == pytest.approx(price, rel=1e-12)
+    (never_,) = found.volumes
+    assert never_.first_requests_per_month.value is None  # 1168 / 0.00036 = 3.24 M are more than it can serve
+    (month,) = found.at_volumes
+    assert month.replicas == 2
+    assert month.self_usd_per_month.value == pytest.approx(2336.0, rel=1e-9)
+    always, half = found.sleeping
+    assert (always.paid_hours_per_month, half.paid_hours_per_month) == (730, 365)
+    assert (always.usd_per_month, half.usd_per_month) == pytest.approx((1168.0, 584.0), rel=1e-9)
+    # 1000 starts of 4.75 s, out of the 365 · 3600 · 0.5/1.1 s that serve.
+    assert half.cold_share == pytest.approx(4750 / (1_314_000 * 0.5 / 1.1), rel=1e-9)
+    assert half.capacity_requests_per_month.value == pytest.approx(2 * (1_314_000 * 0.5 / 1.1 - 4750), rel=1e-9)
+    assert any("for hours that serve: 45% of them all" in note for note in notes([found]))
+    undisturbed = _on_h100(choices.model_copy(update={"spot_overhead": 0.0, "spot_availability": 1.0}))
+    assert undisturbed.volumes[0].first_requests_per_month.value == pytest.approx(1168 / price, rel=1e-9)
+    assert not any("hours that serve" in note for note in notes([undisturbed]))
+
+
+@pytest.mark.parametrize("kind", ["reserved", "analyst"])
+def test_a_machine_that_is_reserved_does_not_sleep(kind: str) -> None:
+    """Its hours are bought in advance; an analyst's are of owning it."""
+    choices = CostChoices.model_validate({"price_kind": kind, "apis": (GROQ,)})
+    found = _on_h100(choices)
+    assert found.sleeping == ()
+    assert any(f"The machine, {kind}, costs the same when it is off" in note for note in notes([found]))
+    with pytest.raises(InputError, match=f"--duty-cycle: the machine of row 1, {kind}, costs the same when it is off"):
+        _on_h100(choices, Asked(duty=(0.1, 10.0)))
+    assert _on_h100(choices.model_copy(update={"price_kind": "on_demand"}), Asked(duty=(0.1, 10.0))).sleeping
+
+
+def test_doubts_about_a_price_stand_beside_its_name() -> None:
+    """An analyst's rent is a reserved price too, and says whose it is: in the table, in JSON and in CSV."""
+    found = _on_h100(CostChoices(apis=(GROQ,), as_of=date(2026, 11, 15)))
+    text = render([found], "md")
+    assert "reserved (analyst estimate, older than 90 days)" in text
+    assert "on demand (used above)" in text
+    (line,) = [one for one in json.loads(render([found], "json"))["rows"][0]["hours"] if one["kind"] == "reserved"]
+    assert line["flags"] == ["analyst estimate", "older than 90 days"]
+    flags = [one["flags"] for one in csv.DictReader(io.StringIO(render([found], "csv"))) if one["kind"] == "reserved"]
+    assert flags == ["analyst estimate; older than 90 days"]
 
 
 def test_a_serverless_price_has_no_hours_to_fill() -> None:
@@ -255,11 +324,23 @@ def test_a_serverless_price_has_no_hours_to_fill() -> None:
     assert row.dollars is not None
     rate = HourlyRate(SEVENTY, "by the second", "serverless")
     serverless = replace(row, dollars=replace(row.dollars, rate=rate))
-    found = answer(serverless, 1, choices, Asked(), [])
+    found = answer(serverless, 1, choices, Asked((1e6,), max_utilisation=0.5), [])
     assert found.same_requests[0].ratio.value == pytest.approx(0.7, rel=1e-9)
     assert (found.volumes, found.at_utilisations, found.sleeping) == ((), (), ())
     assert any("no idle hours" in note for note in notes([found]))
-    assert render([found], "table", 100)
+    # A million requests cost a million times one, in as many replicas as it takes.
+    (month,) = found.at_volumes
+    assert month.self_usd_per_month.value == pytest.approx(4.116, rel=1e-9)
+    assert month.self_usd_per_month.low == pytest.approx(1e6 * (found.same_requests[0].self_usd_per_request.low or 0))
+    assert month.api_usd_per_month == pytest.approx(5.88, rel=1e-9)
+    assert (month.replicas, month.replicas_low, month.replicas_high) == (None, None, None)
+    (line,) = [one for one in render([found], "md").splitlines() if one.startswith("| 1,000,000")]
+    assert [cell.strip() for cell in line.split("|")][2:5] == ["111", "–", "4.12 (3.91–4.33)"]
+    assert "Self-hosting is cheaper at any volume" in breakeven_tables.sentence(found)
+    dear = replace(row, dollars=replace(row.dollars, rate=HourlyRate(3.6, "by the second", "serverless")))
+    assert "never cheaper: it is paid for only while" in breakeven_tables.sentence(
+        answer(dear, 1, choices, Asked(), [])
+    )
 
 
 def _with_energy(joules: float) -> list[Record]:
@@ -281,7 +362,9 @@ def test_electricity_is_the_owners_alone_and_counted_once() -> None:
     owned = Owned(capex_usd=1000, life_years=4, pue=1.5)
     measured = _with_energy(66.0)
     found = answered(CostChoices(owned=owned, usd_per_kwh=0.36, apis=(GROQ,)), measured)
-    assert found.usd_per_request_beside["electricity"] == pytest.approx(1.65e-6, rel=1e-9)
+    assert found.priced.beside_usd_per_request["electricity"].value == pytest.approx(1.65e-6, rel=1e-9)
+    (whole,) = json.loads(render([found], "json"))["rows"]
+    assert whole["usd_per_request_beside_the_hour"]["electricity"] == pytest.approx(1.65e-6, rel=1e-9)
     assert found.volumes[0].first_requests_per_month.value == pytest.approx(1000 / 48 / (5.88e-6 - 1.65e-6), rel=1e-9)
     assert any("Electricity of the measured joules" in note for note in notes([found]))
     in_it = Owned(capex_usd=1000, life_years=4, pue=1.5, power_kw=0.1, usd_per_kwh=0.36)
@@ -290,7 +373,47 @@ def test_electricity_is_the_owners_alone_and_counted_once() -> None:
         CostChoices(usd_per_hour=SEVENTY, usd_per_kwh=0.36, apis=(GROQ,)),
         CostChoices(owned=owned, apis=(GROQ,)),
     ):
-        assert answered(choices, measured).usd_per_request_beside == {}
+        assert answered(choices, measured).priced.beside_usd_per_request == {}
+
+
+def test_the_interval_of_the_joules_goes_through() -> None:
+    """Joules of a factor of 1.2 up and down: the month's own cost and the break-even volume have their interval."""
+    measured = [_with_energy(66.0 * factor)[at] for at, factor in enumerate((1 / 1.2, 1.0, 1.2))]
+    owned = Owned(capex_usd=1000, life_years=4, pue=1.5)
+    found = answered(CostChoices(owned=owned, usd_per_kwh=0.36, apis=(OPENAI,)), measured, Asked((1e6,)))
+    beside = found.priced.beside_usd_per_request["electricity"]
+    assert beside.low is not None
+    assert beside.high is not None
+    assert beside.low < beside.value < beside.high
+    price = found.priced.apis[0].api_usd_per_request
+    first = found.volumes[0].first_requests_per_month
+    ends = tuple(1000 / 48 / (price - end) for end in (beside.low, beside.value, beside.high))
+    assert (first.low, first.value, first.high) == pytest.approx(ends, rel=1e-9)
+    usd = found.at_volumes[0].self_usd_per_month
+    month = tuple(1000 / 48 + 1e6 * end for end in (beside.low, beside.value, beside.high))
+    assert (usd.low, usd.value, usd.high) == pytest.approx(month, rel=1e-9)
+    (line,), other = found.same_requests, found.priced.apis[0]
+    assert (line.ratio.low, line.ratio.high) == pytest.approx((other.ratio.low, other.ratio.high), rel=1e-9)
+    share = found.same_requests[0].full_load_share
+    assert share is not None
+    assert other.break_even is not None
+    assert (share.low, share.value, share.high) == pytest.approx(
+        (other.break_even.low, other.break_even.value, other.break_even.high), rel=1e-9
+    )
+
+
+def test_no_end_of_an_interval_is_infinite_in_data() -> None:
+    """Joules whose high end costs what the API asks: null there, "never" in words."""
+    measured = [_with_energy(66.0 * factor)[at] for at, factor in enumerate((0.25, 1.0, 4.0))]
+    owned = Owned(capex_usd=100, life_years=4, pue=1.5)
+    found = answered(CostChoices(owned=owned, usd_per_kwh=0.36, apis=(GROQ,)), measured)
+    share = found.same_requests[0].full_load_share
+    assert share is not None
+    assert share.high == math.inf
+    (line,) = json.loads(render([found], "json"), parse_constant=pytest.fail)["rows"][0]["same_requests"]
+    assert (line["outcome"], line["full_load_share_high"]) == ("in doubt", None)
+    assert "–never)" in breakeven_tables.sentence(found)
+    assert "inf" not in render([found], "csv").replace("information", "")
 
 
 def test_a_one_off_cost_is_in_every_request() -> None:
@@ -304,6 +427,37 @@ def test_a_one_off_cost_is_in_every_request() -> None:
     # The report's own ratio has it too.
     assert found.priced.apis[1].ratio.value == pytest.approx(against_openai.ratio.value, rel=1e-9)
     assert any("a fine-tune" in note for note in notes([found]))
+    (about,) = json.loads(render([found], "json"))["rows"]
+    assert (about["one_off_usd"], about["one_off_mtok"], about["one_off_what"]) == (10, 100, "a fine-tune")
+
+
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_data_say_what_they_are_at(form: str) -> None:
+    """Utilisation in each line with dollars per request, and the assumptions of the row."""
+    found = answered(STATED.model_copy(update={"utilisation": 0.35, "api_cached_share": 0.5}))
+    text = render([found], form)
+    if form == "json":
+        (row,) = json.loads(text)["rows"]
+        lines = [*row["same_requests"], *row["same_text"]]
+        about = [row]
+    else:
+        about = list(csv.DictReader(io.StringIO(text)))
+        lines = [one for one in about if one["section"] in ("same_requests", "same_text")]
+    assert len(lines) == 4
+    assert {float(one["utilisation"]) for one in lines} == {0.35}
+    assert {float(one["api_cached_share"]) for one in about} == {0.5}
+    assert {one["price_kind"] for one in about} == {"stated"}
+    assert {one["one_off_usd"] for one in about} <= {None, ""}
+
+
+def test_the_cached_share_and_its_price_are_said() -> None:
+    """Half of 100 tokens: at OpenAI they cost a tenth, and Groq's list has no price of them."""
+    found = answered(STATED.model_copy(update={"api_cached_share": 0.5}))
+    (note,) = [one for one in notes([found]) if "taken as cached" in one]
+    assert note.startswith("50 of 100 prompt tokens (50% assumed)")
+    assert f"{OPENAI} $0.005" in note
+    assert f"so the input price: {GROQ}" in note
+    assert not any("taken as cached" in one for one in notes([answered(STATED)]))
 
 
 def test_the_report_and_this_agree_on_every_api() -> None:
@@ -400,6 +554,8 @@ def test_every_format_holds_every_section(run: Path, tmp_path: Path, form: str) 
         (("--max-utilisation", "nan"), ("--max-utilisation",)),
         (("--usd-per-hour", "-1"), ("--usd-per-hour", "greater than 0")),
         (("--usd-per-hour", "nan"), ("--usd-per-hour",)),
+        (("--usd-per-hour", "1e308"), ("--usd-per-hour", "less than or equal to")),
+        (("--usd-per-hour", "1e-308"), ("--usd-per-hour: must be from 1e-12 to 1e+12 USD (got 1e-308)",)),
         (("--requests-per-month", "0"), ("--requests-per-month: must be a number above 0 (got 0)",)),
         (("--requests-per-month", "1e6", "--requests-per-month", "-5"), ("--requests-per-month", "-5")),
         (("--requests-per-month", "inf"), ("--requests-per-month",)),

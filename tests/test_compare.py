@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from bench.cli.sides import Side
+from bench.errors import InputError
 from bench.metrics.comparison import compare
 from bench.report import comparison
 from bench.schema import Cell, Environment, Plain, Record, Workload
@@ -137,7 +139,7 @@ def test_another_machine_or_instrument_is_said(tmp_path: Path) -> None:
     new = _journal(tmp_path / "new", _records([1.2, 1.21, 1.19], where=other))
     done = bench("compare", old, new, "--fail-if-slower", "5%")
     assert done.returncode == 1
-    for text in (done.stdout, done.stderr):
+    for text in (" ".join(done.stdout.split()), done.stderr):
         assert "no regression of one" in text
         assert "Other CPU" in text
         assert "instrument 1 and 9" in text
@@ -219,3 +221,70 @@ def test_a_peak_is_a_plain_ratio() -> None:
     line = comparison.Line("peak memory", 2e9, 3e9, None)
     assert line.value == 1.5
     assert compare([1.0, 1.1], [2.0, 2.2], paired=True).value == pytest.approx(2)
+
+
+def _cached(cached: int) -> Cell:
+    return samples.cell(workload=Workload(batch_size=2, input_tokens=100, cached_tokens=cached, output_tokens=11))
+
+
+def test_prefill_counts_what_was_not_cached_as_the_report_does(tmp_path: Path) -> None:
+    """The sample's first token comes after the same time in both: of 100 prompt tokens 10 are left, a tenth."""
+    run = _journal(tmp_path / "run", _records([1.0, 1.01], _cached(0)) + _records([1.0, 1.01], _cached(90)))
+    done = bench("compare", f"{run}:cached_tokens=0", f"{run}:cached_tokens=90", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = _quantities(done)
+    assert found["prefill tok/s"]["ratio"] == pytest.approx(0.1, rel=1e-9)
+    assert found["decode tok/s"]["ratio"] == pytest.approx(1, rel=1e-9)
+    rows = json.loads(bench("report", run, "--format", "json").stdout)["rows"]
+    for side, row in zip(("a", "b"), rows, strict=True):
+        assert found["prefill tok/s"][side] == pytest.approx(row["prefill_tokens_per_s"], rel=1e-9)
+    text = bench("compare", f"{run}:cached_tokens=0", f"{run}:cached_tokens=90").stdout
+    assert "100+11 → 100 (90 cached)+11" in text
+    assert "prefill tok/s counts the prompt tokens that were not in the cache" in text
+
+
+def test_a_prompt_that_is_all_cached_has_no_prefill_rate(tmp_path: Path) -> None:
+    run = _journal(tmp_path / "run", _records([1.0, 1.01], _cached(0)) + _records([1.0, 1.01], _cached(100)))
+    done = bench("compare", f"{run}:cached_tokens=0", f"{run}:cached_tokens=100", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert "prefill tok/s" not in _quantities(done)
+
+
+def test_a_row_of_breakeven_is_chosen_by_what_was_cached(tmp_path: Path) -> None:
+    run = _journal(tmp_path / "run", _records([1.0, 1.01], _cached(0)) + _records([1.0, 1.01], _cached(90)))
+    chosen = Side.parse("A", f"{run}:cached_tokens=90").chosen(lambda _: None)
+    assert [one.cell.workload.cached_tokens for one in chosen] == [90]
+    with pytest.raises(InputError, match="no cell with cached_tokens=9 "):
+        Side.parse("A", f"{run}:cached_tokens=9").chosen(lambda _: None)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_no_line_is_wider_than_the_terminal(tmp_path: Path, width: int) -> None:
+    """Every figure stands in each drawing; only names that cannot be broken may stand out."""
+    fp32 = samples.cell(precision=Plain(name="fp32"))
+    run = _journal(tmp_path / "run", _records([1.0, 1.1]) + _records([1.0, 1.1], fp32))
+    a, b = (Side.parse("A", f"{run}:precision={name}").chosen(print)[0] for name in ("bf16", "fp32"))
+    found = [comparison.compared(a, b, 0.02)]
+    said = comparison.notes(found, 0.02)
+    wide, narrow = comparison.render(found, "table", said), comparison.render(found, "table", said, width)
+    assert max(len(line) for line in narrow.splitlines()) <= width
+    for row in comparison._rows(found[0]):
+        for text in row[1:]:
+            assert text in wide
+            assert " ".join(text.split()) in " ".join(narrow.split()) or text == "–"
+    assert comparison.render(found, "md", said, width) == comparison.render(found, "md", said)
+
+
+def test_a_dry_run_tells_cells_apart(tmp_path: Path) -> None:
+    """No two lines are the same but for the id, whatever the matrix is over."""
+    config = fake_config(
+        tmp_path,
+        runners=SLOW,
+        workloads="{batch_size: 2, input_tokens: 80, cached_tokens: [0, 70], output_tokens: 4}",
+    )
+    config.write_text(config.read_text() + "arms: 2\n")
+    done = bench("run", config, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    lines = [line.partition("  ")[2] for line in done.stdout.splitlines() if "pythia-70m" in line]
+    assert len(set(lines)) == len(lines) == 8
+    assert sum("80 in (70 cached)" in line for line in lines) == 4

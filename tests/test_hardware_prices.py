@@ -645,6 +645,31 @@ def test_spot_pays_for_interruptions(overhead: float, availability: float, facto
         assert word in found.basis
 
 
+@pytest.mark.parametrize(("overhead", "availability"), [(0.0, 1.0), (0.10, 0.5), (0.0, 0.8), (0.2, 0.6)])
+def test_the_rate_of_a_serving_hour_is_the_bill_of_all_hours(overhead: float, availability: float) -> None:
+    """Of Crusoe's $1.60 an hour, every hour is paid and availability / (1 + overhead) of them serve."""
+    choices = CostChoices(provider="crusoe", price_kind="spot", spot_overhead=overhead, spot_availability=availability)
+    found = hourly.rate(choices, environment([H100]), ON_GPU)
+    assert found.served_share == pytest.approx(availability / (1 + overhead), rel=1e-12)
+    assert found.usd_per_hour * found.served_share == pytest.approx(1.60, rel=1e-12)
+    assert hourly.for_part("H100", 2, choices).served_share == found.served_share
+
+
+def test_an_owned_machine_serves_while_it_is_available_and_a_rented_one_always() -> None:
+    """$8,760 over one year is $1 an hour of the calendar, whatever its availability; every other kind serves always."""
+    for availability in (1.0, 0.8):
+        machine = Owned(capex_usd=8760, life_years=1, availability=availability)
+        choices = CostChoices(owned=machine, spot_overhead=0.1, spot_availability=0.5)
+        found = {one.kind: one for one in hourly.alternatives(choices, environment([H100]), ON_GPU)}
+        assert found["owned"].served_share == availability
+        assert found["owned"].usd_per_hour * found["owned"].served_share == pytest.approx(1.0, rel=1e-12)
+        assert found["spot"].served_share == pytest.approx(0.5 / 1.1, rel=1e-12)
+        others = [one.served_share for kind, one in found.items() if kind not in ("owned", "spot")]
+        assert others == [1.0] * 5
+    stated = hourly.rate(CostChoices(usd_per_hour=2.0, spot_availability=0.5), environment([H100]), ON_GPU)
+    assert stated.served_share == 1.0
+
+
 @unhurried
 @given(st.sampled_from(["H100", "A100 80GB", "L4", "T4", "CPU", "MI300X"]), st.integers(1, 64))
 def test_the_rate_is_proportional_to_the_number_of_parts(name: str, count: int) -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.cli import main
+from bench.cost import hourly
+from bench.cost.api_prices import DEFAULT_APIS
 from bench.metrics.statistics import Estimate
-from bench.schema import Cell, FourBit, ModelFacts, Plain, Record, RunnerChoice, Workload
+from bench.plan.folder import StoredPlan
+from bench.schema import (
+    Cell,
+    CostChoices,
+    Edge,
+    Energy,
+    FourBit,
+    ModelFacts,
+    Plain,
+    Record,
+    RunnerChoice,
+    Window,
+    Workload,
+)
 from bench.store import Journal
 from bench.whatif.load import Batch, Limits, Load, Served, api_usd_per_month, copies, served
 from tests.commands import ROOT, bench
@@ -297,6 +313,249 @@ def test_a_row_without_a_price_is_left_out(tmp_path: Path, call: Any) -> None:
     assert "no dollars: " in whole["left_out"][0]
 
 
+# --- machines that are not always there, or paid only while they serve ------------------------------------------------
+
+
+def cost_file(folder: Path, text: str) -> Path:
+    path = folder / "cost.yaml"
+    path.write_text(text)
+    return path
+
+
+ON_H100 = facts({"cuda:0": 269_030_016}).model_copy(update={"accelerators": (H100,)})
+
+
+def on_h100(folder: Path, *records: Record) -> Path:
+    """The sample batch, twice, on an H100, which the price list knows."""
+    chosen = records or [sample(index, engine=ON_H100) for index in range(2)]
+    return run_of(folder, *(one.model_copy(update={"environment": environment((H100,))}) for one in chosen))
+
+
+def test_an_owned_machine_that_is_away_is_paid_for_once(run: Path, tmp_path: Path, call: Any) -> None:
+    """$35,040 over 4 years are $730 a month, there or not; at 50 % a replica serves 0.5 requests/s: 5 / 0.35 → 15."""
+    away = cost_file(tmp_path, "owned: {capex_usd: 35040, life_years: 4, availability: 0.5}")
+    own = as_json(call, run, *LOAD, "--cost", away)["candidates"][-1]
+    assert own["usd_per_hour_each"] == pytest.approx(2.0)
+    assert own["served_share"] == 0.5
+    assert own["capacity_requests_per_s"] == pytest.approx(0.5)
+    assert own["replicas"] == 15
+    assert own["utilisation"] == pytest.approx(5 * 2 / (2 * 15 * 0.5))
+    assert own["usd_per_month"] == pytest.approx(15 * 730)
+    assert any("50% of all hours do" in note for note in own["notes"])
+    single = as_json(call, run, "--requests-per-s", "0.1", *LOAD[2:], "--cost", away)["candidates"][-1]
+    assert (single["replicas"], single["usd_per_month"]) == (1, pytest.approx(730))
+
+
+def test_a_spot_machine_costs_its_paid_hours(tmp_path: Path, call: Any) -> None:
+    """$S an hour, half of the time there, a tenth done twice: 730 · S a month, 0.5 / 1.1 of the capacity."""
+    run = on_h100(tmp_path / "run")
+    spot = cost_file(tmp_path, "price_kind: spot\nspot_overhead: 0.1\nspot_availability: 0.5")
+    plain = as_json(call, run, *LOAD, "--price-kind", "spot", "--api", GROQ)["candidates"][-1]
+    own = as_json(call, run, *LOAD, "--cost", spot, "--api", GROQ)["candidates"][-1]
+    assert own["usd_per_month"] / own["replicas"] == pytest.approx(plain["usd_per_hour_each"] * 730)
+    assert own["capacity_requests_per_s"] == pytest.approx(0.5 / 1.1)
+    assert (plain["replicas"], own["replicas"]) == (8, math.ceil(5 / 0.7 * 2.2))
+
+
+def test_serverless_pays_while_it_serves(tmp_path: Path, call: Any) -> None:
+    """Two requests take 2 s, so each pays for one second, whatever the number of replicas."""
+    run = on_h100(tmp_path / "run")
+    prices = ("--price-kind", "serverless", "--api", GROQ)
+    calm, busy = (
+        as_json(call, run, *LOAD, *prices, "--max-utilisation", share)["candidates"][-1] for share in ("0.1", "1")
+    )
+    assert (calm["replicas"], busy["replicas"]) == (50, 5)
+    assert calm["usd_per_month"] == busy["usd_per_month"] == pytest.approx(5 * 730 * calm["usd_per_hour_each"])
+    assert any("idle ones are not billed" in note for note in calm["notes"])
+
+
+# --- what a request costs beside the hour -----------------------------------------------------------------------------
+
+BESIDE = """\
+owned: {capex_usd: 35040, life_years: 4, pue: 1.5, availability: 0.8}
+usd_per_kwh: 0.25
+one_off: {usd: 5000, mtok: 20000, what: a fine-tune}
+"""
+SPOT = "price_kind: spot\nspot_overhead: 0.1\nspot_availability: 0.5\none_off: {usd: 5000, mtok: 20000}"
+
+
+def with_joules(one: Record) -> Record:
+    """66 output tokens in the three rounds of the batch: 660 J are 10 J a token."""
+    assert one.measurement is not None
+    energy = Energy(gpu_energy_j=660.0, sources={"gpu_energy_j": "NVML counter"})
+    window = Window(duration_s=3.0, start=Edge(), end=Edge(), energy=energy)
+    return one.model_copy(update={"measurement": one.measurement.model_copy(update={"window": window})})
+
+
+def test_one_off_costs_and_electricity_are_in_the_month(tmp_path: Path, call: Any) -> None:
+    """$5,000 over 20,000 Mtok are $0.25 a Mtok; the load's request takes 2 s a batch where 1 s was measured."""
+    run = on_h100(tmp_path / "run", *(with_joules(sample(index, engine=ON_H100)) for index in range(2)))
+    own = as_json(call, run, *LOAD, "--cost", cost_file(tmp_path, BESIDE), "--api", GROQ)["candidates"][-1]
+    one_off = 0.25 * (200 + 21) / 1e6
+    power = 2 * 11 * 10.0 * 1.5 * 0.25 / 3.6e6
+    assert own["one_off_usd_per_request"] == pytest.approx(one_off)
+    assert own["electricity_usd_per_request"] == pytest.approx(power)
+    requests = 5 * 3600 * 730
+    assert own["usd_per_month"] == pytest.approx(own["replicas"] * 730 + requests * (one_off + power))
+    assert any("One-off: $5000 for a fine-tune over 20000 Mtok" in note for note in own["notes"])
+    assert any("Electricity of the measured joules" in note for note in own["notes"])
+
+
+@pytest.mark.parametrize("chosen", [BESIDE, SPOT, "price_kind: serverless"], ids=["owned", "spot", "serverless"])
+def test_plan_and_breakeven_agree(tmp_path: Path, call: Any, chosen: str) -> None:
+    """The same volume of the measured lengths: 3 requests/s, a replica at most 70 % busy."""
+    run = on_h100(tmp_path / "run", *(with_joules(sample(index, engine=ON_H100)) for index in range(2)))
+    cost = cost_file(tmp_path, chosen)
+    prices, volume = ("--cost", cost, "--api", GROQ), 3 * 3600 * 730
+    load = ("--requests-per-s", "3", "--input-tokens", "100", "--output-tokens", "11")
+    own = as_json(call, run, *load, *prices)["candidates"][-1]
+    asked = ("--requests-per-month", str(volume), "--max-utilisation", "0.7", "--format", "json")
+    done = bench("breakeven", run, *prices, *asked)
+    assert done.returncode == 0, done.stderr
+    (there,) = [one for one in _every(json.loads(done.stdout)) if one.get("requests_per_month") == volume]
+    assert there["self_usd_per_month"] == pytest.approx(own["usd_per_month"])
+    assert there["replicas"] in (None, own["replicas"])
+
+
+def _every(value: Any) -> list[dict[str, Any]]:
+    if isinstance(value, dict):
+        return [value, *(each for one in value.values() for each in _every(one))]
+    return [each for one in value for each in _every(one)] if isinstance(value, list) else []
+
+
+# --- prices -----------------------------------------------------------------------------------------------------------
+
+OWN_PRICES: dict[str, dict[str, Any]] = {
+    "_source": {"date": "2025-01-01"},
+    "myhost/llama": {
+        "input_cost_per_token": 1e-6, "cache_read_input_token_cost": 1e-7, "output_cost_per_token": 2e-6,
+        "litellm_provider": "myhost", "mode": "chat",
+    },
+    "myhost/free": {
+        "input_cost_per_token": 1e-320, "output_cost_per_token": 1e-320, "litellm_provider": "myhost", "mode": "chat",
+    },
+}  # fmt: skip
+
+
+def own_prices(folder: Path, factor: float = 1.0) -> Path:
+    path = folder / f"prices-{factor:g}.json"
+    llama = dict(OWN_PRICES["myhost/llama"], input_cost_per_token=factor * 1e-6)
+    path.write_text(json.dumps({**OWN_PRICES, "myhost/llama": llama}))
+    return path
+
+
+def planned(run: Path, prices: Path, api: str = "myhost/llama") -> Path:
+    """The run with a config that names an API of its own price file."""
+    cost = CostChoices(apis=(api,), api_price_files=(str(prices),))
+    (run / "plan.json").write_text(
+        StoredPlan(name="run", config="run.yaml", cells=(), replicates=1, cost=cost).model_dump_json()
+    )
+    return run
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_each_run_prices_its_own_apis(run: Path, tmp_path: Path, call: Any, swapped: bool) -> None:
+    other = planned(run_of(tmp_path / "other", sample(of=cell(precision=NF4))), own_prices(tmp_path))
+    runs = (other, run) if swapped else (run, other)
+    found = {one["what"]: one for one in as_json(call, *runs, *LOAD)["candidates"] if one["kind"] == "api"}
+    assert set(found) == {"myhost/llama", *DEFAULT_APIS}
+    assert found["myhost/llama"]["usd_per_request"] == pytest.approx((200 + 2 * 21) / 1e6)
+
+
+def test_one_api_at_two_prices_stands_there_twice(run: Path, tmp_path: Path, call: Any) -> None:
+    other = planned(run_of(tmp_path / "other", sample(of=cell(precision=NF4))), own_prices(tmp_path, 2.0))
+    found = as_json(call, planned(run, own_prices(tmp_path)), other, *LOAD)["candidates"]
+    apis = [(one["what"], one["usd_per_request"]) for one in found if one["kind"] == "api"]
+    assert apis == [
+        ("myhost/llama (as for row 1)", pytest.approx(242e-6)),
+        ("myhost/llama (as for row 2)", pytest.approx(442e-6)),
+    ]
+
+
+def test_api_prices_have_a_day_a_source_and_doubts(run: Path, tmp_path: Path, call: Any) -> None:
+    prices = ("--api-prices", own_prices(tmp_path), "--api", "myhost/llama", "--api", GROQ)
+    whole = as_json(call, run, *LOAD, *prices)
+    (mine,) = [one for one in whole["candidates"] if one["what"] == "myhost/llama"]
+    assert (mine["api_model_id"], mine["api_confirmed"], mine["api_stale"]) == ("llama", "2025-01-01", True)
+    assert "prices-1.json" in mine["api_source"]
+    (listed,) = [one for one in whole["candidates"] if one["what"] == GROQ]
+    assert listed["api_source"].startswith("genai-prices")
+    assert listed["api_prices_of"] == datetime.now(UTC).date().isoformat()
+    assert {"api_valid_from", "api_confirmed", "api_disagreement"} <= set(listed)
+    notes = " ".join(whole["notes"])
+    assert f"API prices on {datetime.now(UTC).date()}, $ per Mtok: " in notes
+    assert f"{GROQ} ($0.05 in, $0.08 out)" in notes
+    assert "myhost/llama: " in notes
+    assert "older than 90 days" in notes
+    past = as_json(call, run, *LOAD, "--api", "openai/gpt-4o-mini", "--as-of", "2026-06-01", "--usd-per-hour", "1")
+    assert any(note.startswith("API prices as of 2026-06-01") for note in past["notes"])
+
+
+def test_cached_tokens_at_the_api_are_said(run: Path, tmp_path: Path, call: Any) -> None:
+    """Half of 200 at $0.1 instead of $1: (100 + 10 + 42) / 10⁶; groq lists no cached price."""
+    prices = ("--api-prices", own_prices(tmp_path), "--api", "myhost/llama", "--api", GROQ)
+    whole = as_json(call, run, *LOAD, *prices, "--api-cached-share", "0.5")
+    (mine,) = [one for one in whole["candidates"] if one["what"] == "myhost/llama"]
+    assert mine["usd_per_request"] == pytest.approx(152e-6)
+    assert mine["api_cached_tokens"] == 100
+    assert (
+        "100 of 200 prompt tokens (50% assumed) are taken as cached at the API; $ per Mtok: myhost/llama at $0.1; "
+        f"no cached price listed: {GROQ}, input price used. Writing the cache is not priced."
+    ) in whole["notes"]
+
+
+def test_a_cost_file_prices_what_was_measured_and_not_the_target(tmp_path: Path, call: Any) -> None:
+    run = on_h100(tmp_path / "run")
+    stated = cost_file(tmp_path, "usd_per_hour: 10")
+    found = as_json(call, run, *LOAD, "--cost", stated, "--onto", "L4", "--api", GROQ)["candidates"]
+    each = {one["kind"]: one["usd_per_hour_each"] for one in found}
+    assert each["measured"] == 10
+    assert each["estimate"] == hourly.for_part("NVIDIA L4", 1, CostChoices()).usd_per_hour
+
+
+def test_absurd_prices_are_one_line(run: Path, tmp_path: Path, call: Any) -> None:
+    """An API that asks next to nothing, and a one-off cost that is infinite for every request."""
+    free = ("--api-prices", own_prices(tmp_path), "--api", "myhost/free")
+    assert call(run, *LOAD, *free)[0::2] == (
+        2, "error: myhost/free: these requests cost nothing there; leave it out\n"
+    )  # fmt: skip
+    endless = cost_file(tmp_path, "one_off: {usd: 1.0e+308, mtok: 1.0e-5}")
+    code, out, err = call(run, *LOAD, *STATED, "--cost", endless)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+# --- which row counts -------------------------------------------------------------------------------------------------
+
+
+def test_a_row_that_cannot_be_used_hides_no_other(tmp_path: Path, call: Any) -> None:
+    """100 + 1 is nearest to 100 + 2, but has no decode; 100 + 11 has."""
+    works = [Workload(batch_size=2, input_tokens=100, output_tokens=new) for new in (1, 11)]
+    run = run_of(tmp_path / "run", *(sample(of=cell(workload=work)) for work in works))
+    whole = as_json(call, run, *LOAD[:2], "--input-tokens", "100", "--output-tokens", "2", *STATED)
+    assert [one["row"] for one in whole["candidates"] if one["kind"] == "measured"] == [2]
+    assert whole["left_out"] == []
+
+
+def test_a_worthless_row_hides_no_other(tmp_path: Path, call: Any) -> None:
+    """The nearer row was stopped for 99 % of its time: it has no dollars, and the other one counts."""
+    near = cell(workload=Workload(batch_size=2, input_tokens=200, output_tokens=21))
+    worthless = [
+        record(
+            index,
+            near,
+            measurement(rounds=[a_round(21, stalled_s=5.94).model_copy(update={"cpu_s": 0.01}) for _ in range(3)]),
+            name=f"worthless.{index}",
+        )
+        for index in range(2)
+    ]
+    run = run_of(tmp_path / "run", *worthless, sample())
+    whole = as_json(call, run, *LOAD, *STATED)
+    assert [one["row"] for one in whole["candidates"] if one["kind"] == "measured"] == [2]
+    code, _, err = call(run_of(tmp_path / "alone", *worthless), *LOAD, *STATED)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no dollars" in err
+
+
 # --- forms ------------------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +577,18 @@ def test_a_narrow_terminal_breaks_the_table(run: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     assert done.stdout.startswith("Cheapest: API")
+
+
+def test_a_very_narrow_terminal_breaks_no_number(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", *(sample(index, factor) for index, factor in enumerate((0.9, 1.0, 1.1))))
+    wide = bench("plan", run, *LOAD, *STATED, COLUMNS="400").stdout.splitlines()
+    done = bench("plan", run, *LOAD, *STATED, COLUMNS="60")
+    assert done.stdout.startswith(f"Cheapest: API {GROQ}: $153 per month;")
+    assert max(len(line) for line in done.stdout.splitlines()) <= 60
+    rule = next(at for at, line in enumerate(wide) if line.startswith("──"))
+    figures = {word for line in wide[rule + 1 : rule + 3] for word in line.split() if word[0] in "$(±0123456789"}
+    assert len(figures) > 10
+    assert figures <= set(done.stdout.split())
 
 
 def test_stored_records_of_the_first_schema() -> None:
@@ -388,6 +659,8 @@ BATCHES = st.builds(
     ttft_s=TIMES,
     tpot_s=TIMES,
     usd_per_hour=st.floats(0.01, 100.0),
+    served_share=st.floats(0.1, 1.0),
+    one_off_usd_per_request=st.floats(0.0, 0.01),
 )
 RATES = st.floats(1e-3, 1e4)
 

@@ -14,8 +14,8 @@ from bench.report.costs import Dollars
 from bench.report.footnotes import footnotes
 from bench.report.render import render
 from bench.report.rows import Row, rows
-from bench.schema import CostChoices, OneOff, Owned, Record, Workload
-from tests.commands import bench
+from bench.schema import CostChoices, Edge, Energy, OneOff, Owned, Record, Window, Workload
+from tests.commands import bench, fake_config
 from tests.samples import a_round, cell, measurement, record
 
 GROQ = "groq/llama-3.1-8b-instant"
@@ -253,3 +253,102 @@ def test_mistakes_in_such_a_file_are_named_with_their_line(tmp_path: Path) -> No
     assert done.returncode == 2
     assert f"{path}:2: owned.life_years: must be greater than 0" in done.stderr
     assert f"{path}:4: utilization: unknown key; did you mean 'utilisation'?" in done.stderr
+
+
+# --- rows that differ in what is cached, or mean nothing -------------------------------------------------------------
+
+
+def test_rows_that_mean_nothing_do_not_feed_the_fit() -> None:
+    """A fatal verdict is about the row's times: they may move nobody else's dollars."""
+    alone = _dollars(rows(_grid(THREE), _choices(attribution="fit")))
+    odd = Workload(batch_size=2, input_tokens=2000, output_tokens=51)
+    spoilt = []
+    for one in _grid([odd]):
+        assert one.measurement is not None
+        stalled = tuple(each.model_copy(update={"stalled_s": each.done_s}) for each in one.measurement.rounds)
+        slow = tuple(
+            each.model_copy(update={"step_s": tuple(9 * at for at in each.step_s), "stalled_s": 9 * each.done_s})
+            for each in stalled
+        )
+        spoilt.append(one.model_copy(update={"measurement": one.measurement.model_copy(update={"rounds": slow})}))
+    found = rows([*_grid(THREE), *spoilt], _choices(attribution="fit"))
+    assert found[-1].no_dollars_because == "busy"
+    assert [row.dollars for row in found[:-1]] == alone
+
+
+def test_cached_and_uncached_rows_stand_apart_in_every_table() -> None:
+    works = [THREE[2], THREE[2].model_copy(update={"cached_tokens": 200})]
+    found = rows(_grid(works), _choices(apis=("openai/gpt-5-nano",)))
+    columns, caption = table.columns(found)
+    assert "cached" not in caption
+    (cached,) = [column for column in columns if column.heading == "cached"]
+    assert [cached.text(row) for row in found] == ["–", "200"]
+    _, lines = table.api_table(found)
+    assert [line[0] for line in lines if "at the API" in line[0]] == [
+        "300 in + 10 out, at the API",
+        "300 in (200 cached) + 10 out, at the API",
+    ]
+    prices = [row.apis[0].api_usd_per_request for row in _dollars(found)]
+    assert [float(line[2]) for line in lines if "at the API" in line[0]] == pytest.approx(
+        [price * 1000 for price in prices], rel=5e-3
+    )
+    notes = footnotes(found)
+    assert any("200 of 300 prompt tokens (as measured) are taken as cached at the API" in note for note in notes)
+    assert any("Cached tokens have no price of their own here" in note for note in notes)
+
+
+def test_an_api_that_asks_nothing_is_named_and_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "ours.json"
+    path.write_text(json.dumps({"x/free": {"input_cost_per_token": 1e-320, "output_cost_per_token": 1e-320}}))
+    done = bench("report", JOURNAL, "--usd-per-hour", "1", "--api-prices", path, "--api", "x/free")
+    assert "Traceback" not in done.stderr
+    assert "inf" not in done.stdout.lower().replace("info", "")
+    assert done.returncode == 2 or "x/free: these requests cost nothing there; leave it out" in " ".join(
+        done.stdout.split()
+    )
+
+
+def test_electricity_is_in_the_comparison_of_an_owned_machine_alone() -> None:
+    """Joules counted, no power in the owner's rate: what the requests cost beside the hour, PUE and all."""
+    records = []
+    for one in _grid(THREE[:1], (1.0, 1.0)):
+        assert one.measurement is not None
+        energy = Energy(cpu_energy_j=30.0, sources={"cpu_energy_j": "a meter"})
+        window = Window(start=Edge(), end=Edge(), duration_s=3.0, energy=energy)
+        records.append(one.model_copy(update={"measurement": one.measurement.model_copy(update={"window": window})}))
+    machine = Owned(capex_usd=31_000, life_years=4, pue=1.5)
+    choices = CostChoices(owned=machine, usd_per_kwh=0.36, apis=(GROQ,))
+    (priced,) = _dollars(rows(records, choices))
+    # 30 J over 3 rounds of 2 · 10 output tokens: 0.5 J a token, 10 tokens a request, 1.5 times that at the meter.
+    expected = 0.5 * 10 * 1.5 * 0.36 / 3.6e6
+    assert priced.beside_usd_per_request["electricity"].value == pytest.approx(expected)
+    api = priced.apis[0].api_usd_per_request
+    assert priced.apis[0].ratio.value == pytest.approx((priced.usd_per_request.value + expected) / api)
+    stated = _dollars(rows(records, _choices(usd_per_kwh=0.36)))[0]
+    assert stated.beside_usd_per_request == {}
+
+
+def test_what_made_the_comparison_is_stored_with_it() -> None:
+    """Package and version, matched model id, dates and age; the kind and date of the hour's price."""
+    text = render(rows(_grid(THREE[:1]), CostChoices(apis=(GROQ,))), "json")
+    row = json.loads(text)["rows"][0]
+    assert row["usd_per_hour_kind"] == "on_demand"
+    assert row["usd_per_hour_as_of"] == "2026-09-06"
+    assert row["cheapest_api_source"].startswith("genai-prices ")
+    assert row["cheapest_api_model_id"] == "llama-3.1-8b-instant"
+    assert row["apis"][0]["confirmed"] == "2026-11-10"
+    assert row["apis"][0]["stale"] is (row["apis"][0]["age_days"] > 90)
+
+
+def test_price_files_of_a_config_are_found_from_anywhere(tmp_path: Path) -> None:
+    (tmp_path / "cfg").mkdir()
+    prices = {"ours/x": {"input_cost_per_token": 1e-7, "output_cost_per_token": 4e-7}}
+    (tmp_path / "cfg" / "ours.json").write_text(json.dumps(prices))
+    config = fake_config(tmp_path / "cfg")
+    config.write_text(config.read_text() + "cost: {usd_per_hour: 1, api_price_files: ours.json, apis: ours/x}\n")
+    done = bench("run", config, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) not in (tmp_path / "run" / "plan.json").read_text()
+    done = bench("report", tmp_path / "run", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"][0]["apis"][0]["api"] == "ours/x"

@@ -520,6 +520,146 @@ def test_a_gpu_of_a_measured_machine(tmp_path: Path, call: Any) -> None:
     assert not any("another kind" in text for text in one["warnings"])
 
 
+# --- cached prompts -------------------------------------------------------------------------------------------------
+
+HALF = LONG.model_copy(update={"cached_tokens": 500})
+
+
+def test_cached_tokens_are_not_counted_as_prefilled(tmp_path: Path, call: Any) -> None:
+    """500 of 1000 cached: rate and dollars of the prefill are those of 500 tokens, the blend of all 1024."""
+    run = run_of(tmp_path / "h100", llama_record(work=HALF))
+    (one,) = as_json(call, "project", run, "--onto", "L4=0.80")["rows"]
+    found = {name: value["value"] for name, value in one["quantities"].items() if name != "kind"}
+    assert found["prefill_tokens_per_s"] == pytest.approx(500 / found["ttft_s"])
+    assert found["input_usd_per_mtok"] == pytest.approx(0.8 * found["ttft_s"] / 3600 / 500 * 1e6)
+    assert found["blended_usd_per_mtok"] == pytest.approx(0.8 * found["e2el_s"] / 3600 / 1024 * 1e6)
+    bill = found["input_usd_per_mtok"] * 500 + found["output_usd_per_mtok"] * 24
+    assert bill == pytest.approx(found["usd_per_request"] * 1e6)
+    report = json.loads(bench("report", run, "--usd-per-hour", "1", "--format", "json").stdout)
+    own = as_json(call, "project", run, "--onto", "H100 SXM=1")["rows"][0]["quantities"]
+    (row,) = report["rows"]
+    assert own["prefill_tokens_per_s"]["value"] == pytest.approx(row["prefill_tokens_per_s"])
+
+
+def test_cached_tokens_are_named(tmp_path: Path, call: Any) -> None:
+    run = run_of(tmp_path / "h100", llama_record(), llama_record(1, work=HALF))
+    _, text, _ = call("project", run, "--onto", "L4")
+    assert "#2 bf16, batch 1, 1000 (500 cached) + 24" in text
+    assert "count uncached prompt tokens: cached ones have no price of their own here. [line 2]" in text
+    _, text, _ = call("project", run, "--onto", "L4", "--format", "csv")
+    assert [one["cached_tokens"] for one in csv.DictReader(io.StringIO(text))] == ["0", "500"]
+
+
+def test_cached_tokens_at_the_api_are_said(tmp_path: Path, call: Any) -> None:
+    run = run_of(tmp_path / "h100", llama_record())
+    whole = as_json(call, "project", run, "--onto", "L4", "--api", GROQ, "--api-cached-share", "0.5")
+    assert whole["rows"][0]["apis"][0]["cached_tokens"] == 500
+    assert (
+        f"500 of 1000 prompt tokens (50% assumed) are taken as cached at the API; no cached price listed: {GROQ}, "
+        "input price used. Writing the cache is not priced."
+    ) in whole["notes"]
+
+
+# --- prices ---------------------------------------------------------------------------------------------------------
+
+
+def cost_file(folder: Path, text: str) -> Path:
+    path = folder / "cost.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_cost_file_is_of_the_measured_machine(tmp_path: Path, call: Any) -> None:
+    """Neither its stated price nor its owned machine nor its provider is the target's; the rest of it holds."""
+    run = run_of(tmp_path / "h100", llama_record())
+    listed = {part: hourly.for_part(part, 1, CostChoices()).usd_per_hour for part in ("NVIDIA L4", "AMD MI300X")}
+    for text in ("usd_per_hour: 10", "owned: {capex_usd: 31000, life_years: 4}", "provider: lambda"):
+        said = cost_file(tmp_path, f"{text}\nutilisation: 0.5")
+        found = as_json(call, "project", run, "--onto", "L4", "--onto", "MI300X", "--cost", said)["rows"]
+        assert [one["usd_per_hour"] for one in found] == list(listed.values())
+        assert {one["utilisation"] for one in found} == {0.5}
+    (stated,) = as_json(call, "project", run, "--onto", "L4", "--cost", said, "--usd-per-hour", "3")["rows"]
+    assert stated["usd_per_hour"] == 3
+
+
+def test_one_off_costs_are_in_the_comparison(tmp_path: Path, call: Any) -> None:
+    """$10 over 1,000 Mtok: $0.01 a Mtok, $0.00001024 a request; groq asks $0.00005192."""
+    run = run_of(tmp_path / "h100", llama_record())
+    said = cost_file(tmp_path, "one_off: {usd: 10, mtok: 1000, what: a fine-tune}")
+    arguments = ("project", run, "--onto", "L4=0.05", "--api", GROQ)
+    (without,), (found,) = (as_json(call, *arguments, *more)["rows"] for more in ((), ("--cost", said)))
+    assert found["one_off_usd_per_request"] == pytest.approx(1024 * 0.01 / 1e6)
+    assert found["quantities"] == without["quantities"]
+    own, price = found["quantities"]["usd_per_request"]["value"], 51.92e-6
+    (api,) = found["apis"]
+    assert api["ratio"]["value"] == pytest.approx((own + 10.24e-6) / price)
+    assert api["break_even"] == pytest.approx(own / (price - 10.24e-6))
+    _, text, _ = call(*arguments, "--cost", said)
+    assert "One-off: $10 for a fine-tune over 1000 Mtok, $0.0000102 a request, is in vs API and break-even" in text
+    dear = cost_file(tmp_path, "one_off: {usd: 100, mtok: 1000}")
+    assert as_json(call, *arguments, "--cost", dear)["rows"][0]["apis"][0]["break_even"] is None
+
+
+def test_api_prices_have_a_day_and_a_source(tmp_path: Path, call: Any) -> None:
+    run = run_of(tmp_path / "h100", llama_record())
+    own = {
+        "_source": {"date": "2025-01-01"},
+        "myhost/llama": {"input_cost_per_token": 1e-8, "output_cost_per_token": 2e-8, "litellm_provider": "myhost"},
+    }
+    (tmp_path / "prices.json").write_text(json.dumps(own))
+    mine = ("--api-prices", tmp_path / "prices.json", "--api", "myhost/llama", "--api", GROQ)
+    whole = as_json(call, "project", run, "--onto", "L4", *mine)
+    first, second = whole["rows"][0]["apis"]
+    assert (first["api"], first["model_id"], first["confirmed"], first["stale"]) == (
+        "myhost/llama", "llama", "2025-01-01", True
+    )  # fmt: skip
+    assert second["source"].startswith("genai-prices")
+    assert "valid_from" in second
+    notes = " ".join(whole["notes"])
+    assert "$ per Mtok: myhost/llama ($0.01 in, $0.02 out), groq/llama-3.1-8b-instant ($0.05 in, $0.08 out)." in notes
+    assert "older than 90 days" in notes
+    _, text, _ = call("project", run, "--onto", "L4", *mine, "--format", "csv")
+    (line,) = csv.DictReader(io.StringIO(text))
+    assert (line["cheapest_api"], line["cheapest_api_confirmed"]) == ("myhost/llama", "2025-01-01")
+
+
+def test_absurd_prices_are_one_line(tmp_path: Path, call: Any) -> None:
+    run = run_of(tmp_path / "h100", llama_record(0), llama_record(1))
+    free = {"h/free": {"input_cost_per_token": 1e-320, "output_cost_per_token": 1e-320, "litellm_provider": "h"}}
+    (tmp_path / "prices.json").write_text(json.dumps(free))
+    asked = ("project", run, "--onto", "L4", "--api-prices", tmp_path / "prices.json", "--api", "h/free")
+    assert call(*asked) == (2, "", "error: h/free: these requests cost nothing there; leave it out\n")
+    endless = cost_file(tmp_path, "one_off: {usd: 1.0e+308, mtok: 1.0e-5}")
+    for form in ("table", "json"):
+        code, out, err = call("project", run, "--onto", "L4", "--cost", endless, "--format", form)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+    code, text, _ = call("project", run, "--onto", "L4", "--usd-per-hour", "1e-320")
+    assert code == 0
+    assert "is no price of an hour" in text
+    assert call("project", run, "--onto", "L4=1e-320")[0] == 2
+
+
+# --- narrow terminals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_narrow_terminal_breaks_no_number(tmp_path: Path, columns: int) -> None:
+    """First what the lines are, then their figures in parts, each whole: in a process of its own."""
+    run = run_of(tmp_path / "h100", *(llama_record(index, ttft_s=TTFT_S * (1 + index / 50)) for index in range(3)))
+    other = run_of(tmp_path / "short", llama_record(work=HALF))
+    asked = ("project", run, other, "--onto", "L4", "--onto", "H100 PCIe")
+    wide = bench(*asked, COLUMNS="400").stdout.splitlines()
+    done = bench(*asked, COLUMNS=str(columns))
+    assert done.returncode == 0, done.stderr
+    assert max(len(line) for line in done.stdout.splitlines()) <= columns
+    rule = next(at for at, line in enumerate(wide) if line.startswith("──"))
+    lines = wide[rule + 1 : rule + 5]
+    figures = {word for line in lines for word in line.partition(" estimate ")[2].split()}
+    assert len(figures) > 30
+    assert figures <= set(done.stdout.split())
+    assert sum(line.startswith("4") and " estimate" in line for line in done.stdout.splitlines()) >= 4
+
+
 # --- against measurements -------------------------------------------------------------------------------------------
 
 

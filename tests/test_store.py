@@ -21,7 +21,19 @@ from tests.small_disk import fill, mounted_disk
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHIVE = Path(__file__).resolve().parent / "data" / "records-v1.jsonl"
-MAPS = ("options", "packages", "placement", "text_tokens", "reasons", "files", "config", "sources", "files", "config", "sources")
+MAPS = (
+    "options",
+    "packages",
+    "placement",
+    "text_tokens",
+    "reasons",
+    "files",
+    "config",
+    "sources",
+    "files",
+    "config",
+    "sources",
+)
 """Fields whose keys are data: an unknown key in them is a value."""
 
 

@@ -372,3 +372,28 @@ def test_a_rise_and_a_standstill_are_said_as_such() -> None:
     assert trend_text.sentence(still, trend.fall(still)) == "m: 1.00 since 2023-01-01, no change known to 2024-01-01."
     notes = trend_text.notes([still], EVEN, date(2024, 12, 31))
     assert "lab/m: nobody vouched for the last price since 2024-01-01, 365 days." in notes
+
+
+def test_a_window_of_the_user_is_no_age_of_a_price() -> None:
+    """The last price of the window is vouched for to day 150; the window ends on day 120."""
+    today = START + timedelta(200)
+    cut = line(NEWER, last=120)
+    assert (cut.until, cut.vouched_to) == (START + timedelta(120), START + timedelta(150))
+    assert not any("nobody vouched" in note for note in trend_text.notes([cut], EVEN, today))
+    later = START + timedelta(150 + 91)
+    assert f"lab/b: nobody vouched for the last price since {START + timedelta(150)}, 91 days." in trend_text.notes(
+        [cut], EVEN, later
+    )
+
+
+def test_a_price_that_was_followed_by_another_is_not_called_old() -> None:
+    """On day 60 the model asked 4; it asks 3 since day 100, and nobody need vouch for 4 any more."""
+    cut = line(NEWER, last=60)
+    assert cut.followed
+    assert told(cut) == [(30, "lab/b", "4")]
+    assert not any("nobody vouched" in note for note in trend_text.notes([cut], EVEN, START + timedelta(900)))
+    assert not line(NEWER).followed
+
+
+def test_the_command_does_not_blame_the_window() -> None:
+    assert "nobody vouched" not in output("openai/gpt-4", "--to", "2025-01-01")

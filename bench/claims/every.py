@@ -9,9 +9,9 @@ from bench.report.rows import Row
 
 
 def every(rows: Sequence[Row] = (), as_of: date | None = None, files: Sequence[str] = ()) -> list[Claim]:
-    """The four claims over these measured rows, API prices of a day (None: today), and a user's price files."""
+    """The four claims over these measured rows, prices of a day (None: today), and a user's files of API prices."""
     return [
-        gpt4_fall.claim(files),
+        gpt4_fall.claim(as_of, files),
         ninety_below.claim(as_of, files),
         self_hosting.claim(rows, as_of, files),
         fast_hosts.claim(rows, as_of, files),

@@ -1,10 +1,11 @@
 """Claim: GPT-4 went to $4 per million tokens, a fall of 79 % a year."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from bench.claims.claim import QUALITY, Claim, Verdict, money
+from bench.claims.claim import QUALITY, Claim, Verdict, dated_sources, money
 from bench.cost import api_prices
 from bench.cost.api_prices import usd
 from bench.cost.apis.quote import Quote
@@ -18,27 +19,35 @@ CLAIMED_USD, CLAIMED_FALL = Decimal(4), 0.79
 TOLERANCE = 0.005
 """A claim in whole percent is met by what rounds to it."""
 
+TITLE = "GPT-4 at $4"
+STATEMENT = f"GPT-4 costs {usd(CLAIMED_USD)} per million tokens after a fall of {CLAIMED_FALL:.0%} a year."
 OTHERS = (parse("3:1"), parse("50/50"), Blend(Decimal(0), Decimal(1), "output only"))
 
 
-def claim(files: Sequence[str] = ()) -> Claim:
-    """From the first price of GPT-4 to that of the GPT-4o of August 2024, at 80/20 and at other blends."""
-    main = _fall(parse(BLEND), files)
-    others = {blend.name: _fall(blend, files) for blend in OTHERS}
-    same = fall(line(OLD, [(OLD, api_prices.history(OLD, files))], parse(BLEND)))
-    now = _last_confirmed(files)
+def claim(as_of: date | None = None, files: Sequence[str] = ()) -> Claim:
+    """From the first price of GPT-4 to that of the GPT-4o of August 2024, at 80/20 and at other blends.
+
+    In a replay with what was known on its day; before both models had a price nothing can be told.
+    """
+    old, new = known(OLD, as_of, files), known(NEW, as_of, files)
+    if not old or not new:
+        return _too_early(as_of, NEW if old else OLD)
+    main = _fall(old, new, parse(BLEND))
+    others = {blend.name: _fall(old, new, blend) for blend in OTHERS}
+    same = fall(line(OLD, [(OLD, old)], parse(BLEND)))
+    now = max(old, key=lambda quote: (quote.confirmed or date.min, api_prices.first_day(quote)))
     by_months, by_days = main.yearly_by_months or 0.0, main.yearly_by_days or 0.0
     rate_met = any(abs(rate - CLAIMED_FALL) <= TOLERANCE for rate in (by_months, by_days))
     price_met = round(main.last.blended_usd, 2) == CLAIMED_USD
     # The product is another one, so that it cannot hold in full whatever the figures say.
     verdict: Verdict = "partly" if rate_met and price_met else "does not hold"
     return Claim(
-        title="GPT-4 at $4",
-        statement=f"GPT-4 costs {usd(CLAIMED_USD)} per million tokens after a fall of {CLAIMED_FALL:.0%} a year.",
+        title=TITLE,
+        statement=STATEMENT,
         arithmetic=tuple(_arithmetic(main, others, same, now)),
         sources=(
             *(f"{one.source}: {one.name}, {one.day}" for one in (main.first, main.last)),
-            f"{now.source}: {OLD}, last confirmed on {now.confirmed}",
+            *dated_sources([now], as_of),
         ),
         verdict=verdict,
         because=(
@@ -50,16 +59,33 @@ def claim(files: Sequence[str] = ()) -> Claim:
     )
 
 
-def _fall(blend: Blend, files: Sequence[str]) -> Fall:
+def known(name: str, as_of: date | None, files: Sequence[str]) -> tuple[Quote, ...]:
+    """Every price that was known by a day (None: all), none of them confirmed later than that."""
+    found = api_prices.history(name, files)
+    if as_of is None:
+        return found
+    return tuple(
+        replace(one, confirmed=None if one.confirmed is None else min(one.confirmed, as_of))
+        for one in found
+        if api_prices.first_day(one) <= as_of
+    )
+
+
+def _too_early(as_of: date | None, model: str) -> Claim:
+    return Claim(
+        title=TITLE,
+        statement=STATEMENT,
+        arithmetic=(f"{model}: no price is known on or before {as_of}",),
+        sources=(),
+        verdict="cannot be told here",
+        because="by that day only one of the two models had a price, or neither.",
+        figures={},
+    )
+
+
+def _fall(old: Sequence[Quote], new: Sequence[Quote], blend: Blend) -> Fall:
     """From the older model to the newer one's first day; what became of its price later is left out."""
-    newer = api_prices.history(NEW, files)
-    histories = [(OLD, api_prices.history(OLD, files)), (NEW, newer)]
-    return fall(line(NEW, histories, blend, end=api_prices.first_day(newer[0])))
-
-
-def _last_confirmed(files: Sequence[str]) -> Quote:
-    """What the older model asks on the last day for which any source vouches."""
-    return max(api_prices.history(OLD, files), key=lambda quote: quote.confirmed or date.min)
+    return fall(line(NEW, [(OLD, old), (NEW, new)], blend, end=api_prices.first_day(new[0])))
 
 
 def _arithmetic(main: Fall, others: dict[str, Fall], same: Fall, now: Quote) -> list[str]:

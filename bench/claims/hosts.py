@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from bench.claims.claim import dated_sources
 from bench.cost import api_prices
 from bench.cost.apis.quote import Quote
 from bench.cost.blend import Blend
@@ -73,12 +74,6 @@ def _listed(name: str, blend: Blend, as_of: date | None, files: Sequence[str]) -
     return [Listing(name, priced.provider_id, blend.of(tier.input, tier.output), router, priced.quote)]
 
 
-def sources(of: Sequence[Listing]) -> tuple[str, ...]:
+def sources(of: Sequence[Listing], as_of: date | None = None) -> tuple[str, ...]:
     """Each source once, with the last day for which it vouches for any of them."""
-    days: dict[str, date | None] = {}
-    for one in of:
-        known, own = days.get(one.quote.source), one.quote.confirmed
-        days[one.quote.source] = max((day for day in (known, own) if day is not None), default=None)
-    return tuple(
-        f"{source}, last confirmed on {day}" if day else f"{source}, of unknown age" for source, day in days.items()
-    )
+    return dated_sources((one.quote for one in of), as_of)

@@ -15,7 +15,8 @@ FALL = Decimal("0.90")
 
 def claim(as_of: date | None = None, files: Sequence[str] = ()) -> Claim:
     """Every host of two open models at 80/20, against a tenth of the price that GPT-4 fell to."""
-    level = Decimal(str(gpt4_fall.claim(files).figures["last_usd_per_mtok"]))
+    reached = gpt4_fall.claim(as_of, files).figures.get("last_usd_per_mtok", gpt4_fall.CLAIMED_USD)
+    level = Decimal(str(reached))
     limit = level * (1 - FALL)
     lines = [f"{_whole(FALL)} below {money(level)} is {money(level)} · {1 - FALL:.1f} = {money(limit)} or less"]
     figures: dict[str, float] = {"level_usd_per_mtok": float(level), "limit_usd_per_mtok": float(limit)}
@@ -32,7 +33,7 @@ def claim(as_of: date | None = None, files: Sequence[str] = ()) -> Claim:
         title=f"{_whole(FALL)} below",
         statement=f"Prices will likely settle {_whole(FALL)} and more below {money(level)} per million tokens.",
         arithmetic=tuple(lines),
-        sources=hosts.sources(used),
+        sources=hosts.sources(used, as_of),
         verdict=_verdict(below, total),
         because=_because(below, total, limit),
         figures=figures | {"listings_below": float(below), "listings": float(total)},
@@ -43,18 +44,27 @@ def _lines(model: str, own: Sequence[Listing], routers: Sequence[Listing], level
     if not own:
         return [f"{model}: no host has a price on that day"]
     low, high = own[0], own[-1]
+    if low is high:
+        return [
+            f"{model}, one listing of a host at {gpt4_fall.BLEND}: {money(low.usd)} at {low.described()}: "
+            f"{_change(low, level)}",
+            *_at_routers(model, routers),
+        ]
     met = sum(one.usd <= limit for one in own)
     return [
         f"{model}, {len(own)} listings of hosts at {gpt4_fall.BLEND}: {money(low.usd)} at {low.described()} to "
         f"{money(high.usd)} at {high.described()}: {_change(low, level)} to {_change(high, level)}; "
         f"{met} of {len(own)} at {money(limit)} or less",
         f"{model}, all: " + ", ".join(f"{_short(one)} {money(one.usd)}" for one in own),
-        *(
-            [f"{model} at {len(routers)} routers: {money(routers[0].usd)} to {money(routers[-1].usd)} (not counted)"]
-            if routers
-            else []
-        ),
+        *_at_routers(model, routers),
     ]
+
+
+def _at_routers(model: str, routers: Sequence[Listing]) -> list[str]:
+    if not routers:
+        return []
+    ends = " to ".join(dict.fromkeys(money(one.usd) for one in (routers[0], routers[-1])))
+    return [f"{model} at {len(routers)} router{'' if len(routers) == 1 else 's'}: {ends} (not counted)"]
 
 
 def _whole(share: Decimal) -> str:

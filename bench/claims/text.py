@@ -24,9 +24,18 @@ def render(claims: Sequence[Claim], form: str, day: date, width: int | None = No
 def note(day: date) -> str:
     """What holds for every figure."""
     return (
-        f"API prices on {day}, uncached and in the lowest tier; every figure is computed from the sources named, whose "
-        f"own days stand beside them; {QUALITY}."
+        f"Prices on {day}; those of APIs uncached and in the lowest tier; every figure is computed from the "
+        f"sources named, whose own days stand beside them; {QUALITY}."
     )
+
+
+def _sources(claims: Sequence[Claim]) -> list[str]:
+    """Each source once, with the numbers of the claims that use it."""
+    used: dict[str, list[str]] = {}
+    for index, one in enumerate(claims, 1):
+        for source in dict.fromkeys(one.sources):
+            used.setdefault(source, []).append(str(index))
+    return [f"{source} [{', '.join(numbers)}]" for source, numbers in used.items()]
 
 
 def _terminal(claims: Sequence[Claim], day: date, width: int | None) -> str:
@@ -49,8 +58,11 @@ def _terminal(claims: Sequence[Claim], day: date, width: int | None) -> str:
         for line in one.arithmetic:
             console.print(Padding(line.strip(), (0, 0, 0, 5 if line.startswith("  ") else 3)))
         console.print(Padding(f"{one.verdict}: {one.because}", (1, 0, 0, 3)))
-        for source in one.sources:
-            console.print(Padding(f"• {source}", (0, 0, 0, 3)))
+    sources = _sources(claims)
+    if sources:
+        console.print("\nsources, and the claims that use them\n")
+    for source in sources:
+        console.print(Padding(f"• {source}", (0, 0, 0, 3)))
     console.print(f"\n{note(day)}")
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
@@ -66,8 +78,10 @@ def _markdown(claims: Sequence[Claim], day: date) -> str:
             f"> {escaped(one.statement)}",
             "\n".join(f"{'  ' if line.startswith('  ') else ''}- {escaped(line)}" for line in one.arithmetic),
             f"**{one.verdict}**: {escaped(one.because)}",
-            "Sources:\n\n" + "\n".join(f"- {escaped(source)}" for source in one.sources),
         ]
+    sources = [f"- {escaped(source)}" for source in _sources(claims)]
+    if sources:
+        parts += ["Sources, and the claims that use them:", "\n".join(sources)]
     return "\n\n".join([*parts, escaped(note(day))]) + "\n"
 
 

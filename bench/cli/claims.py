@@ -1,7 +1,7 @@
 """`bench claims [RUN…]`: market claims, each with its arithmetic, sources and verdict. Imports no engine."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,10 @@ import typer
 from bench.cli.choices import OPTIONS, Given, with_cost_options
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from bench.report.rows import Row
+    from bench.schema import CostChoices
 
 WITHOUT_RUN = ("as_of", "api_prices")
 """Options that mean something where no measured row is given."""
@@ -48,10 +51,11 @@ def claims(
         raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
     if not runs:
         _check_without_run(given)
-    rows = [row for run in runs or () for row in _rows(run, given)]
-    cost: CostChoices = overridden(CostChoices(), {**given, "cost": None, "api": None})
-    found = every(rows, cost.as_of, cost.api_price_files)
-    day = cost.as_of or datetime.now(UTC).date()
+    choices = [_choices(run, given) for run in runs or ()] or [overridden(CostChoices(), given)]
+    rows = [row for run, cost in zip(runs or (), choices, strict=False) for row in _rows(run, cost)]
+    as_of = _one_day(choices)
+    found = every(rows, as_of, tuple(dict.fromkeys(path for cost in choices for path in cost.api_price_files)))
+    day = as_of or datetime.now(UTC).date()
     text = render(found, form, day, width=shutil.get_terminal_size((120, 24)).columns)
     if out is not None:
         write_text(out, text)
@@ -59,17 +63,29 @@ def claims(
         print(text, end="")
 
 
-def _rows(run: Path, given: Given) -> "list[Row]":
-    """Raises InputError where there is nothing to hold beside the claims."""
-    from bench.cli import warn
+def _choices(run: Path, given: Given) -> "CostChoices":
+    """What the run's config says of prices, with the options over it."""
     from bench.cli.choices import overridden
-    from bench.cli.finish import rows_of
-    from bench.errors import InputError
     from bench.plan.folder import read_plan
     from bench.schema import CostChoices
 
     plan = read_plan(run if run.is_dir() else run.parent, lambda _: None)
-    found = rows_of(run, overridden(plan.cost if plan is not None else CostChoices(), given), warn)
+    return overridden(plan.cost if plan is not None else CostChoices(), given)
+
+
+def _one_day(choices: "Sequence[CostChoices]") -> "date | None":
+    """The day of all rows; where they differ it is today, and each row says its own."""
+    days = {cost.as_of for cost in choices}
+    return days.pop() if len(days) == 1 else None
+
+
+def _rows(run: Path, cost: "CostChoices") -> "list[Row]":
+    """Raises InputError where there is nothing to hold beside the claims."""
+    from bench.cli import warn
+    from bench.cli.finish import rows_of
+    from bench.errors import InputError
+
+    found = rows_of(run, cost, warn)
     if not found:
         raise InputError(f"{run}: no records; run its config first")
     return found

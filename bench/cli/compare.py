@@ -1,5 +1,6 @@
 """`bench compare A B`: is B faster or slower than A? Ratios with intervals from stored records; imports no engine."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +35,7 @@ def compare(
     """Compare the cells of two runs, or of one: paired where they were measured in turn.
 
     Cells are matched that are equal in all but the keys named: model, precision, runner, batch_size, input_tokens,
-    output_tokens, arm, cell (how its id begins), or any option of the runner.
+    cached_tokens, output_tokens, arm, cell (how its id begins), or any option of the runner.
     """
     from bench.cli import sides, warn
     from bench.errors import InputError, nearest
@@ -52,11 +53,10 @@ def compare(
     if limit is not None:
         slower = _slower(found, limit)
         said += _open_questions(found, limit)
-    text = comparison.render(found, form, said)
     if out is not None:
-        write_text(out, text)
+        write_text(out, comparison.render(found, form, said))
     else:
-        print(text, end="")
+        print(comparison.render(found, form, said, shutil.get_terminal_size((120, 24)).columns), end="")
     for line in slower:
         print(line, file=sys.stderr)
     if slower:

@@ -45,10 +45,9 @@ def plan(
     """The cheapest way to serve a load: which row, how many replicas, or which API, in dollars per month.
 
     Candidates are the measured rows, each with its hardware, precision and batch; estimates for hardware named by
-    --onto; and APIs. --usd-per-hour is the price of the machine that was measured.
+    --onto; and APIs. --usd-per-hour, and what --cost says of the machine's price, is for the one that was measured.
     """
     from bench.cli import project, warn
-    from bench.cost import api_prices
     from bench.errors import InputError
     from bench.plan.folder import write_text
     from bench.whatif import plan_text
@@ -63,9 +62,8 @@ def plan(
     if given.get("utilisation") is not None:
         raise InputError("--utilisation: a plan computes it from the load; --max-utilisation bounds it")
     targets = project.targets_of(onto or (), None, {}, warn)
-    prices = project.priced(found[0].cost, {**given, "usd_per_hour": None})
-    apis = dict.fromkeys(name for one in found for name in one.cost.apis or api_prices.DEFAULT_APIS)
-    ways = considered(found, targets, tuple(apis), load, limits, Asked(prices, memory_share=share))
+    prices = {id(one): project.priced(one.cost, {**given, "usd_per_hour": None}) for one in found}
+    ways = considered(found, targets, load, limits, lambda one: Asked(prices[id(one)], memory_share=share))
     if all(one.kind == "api" for one in ways.candidates):
         raise InputError(f"no row can serve this load; {ways.left_out[0].removeprefix('left out: ')}")
     text = plan_text.render(ways, load, limits, form, width=shutil.get_terminal_size((120, 24)).columns)

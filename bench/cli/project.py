@@ -11,7 +11,7 @@ from bench.cli.choices import Given, with_cost_options
 
 if TYPE_CHECKING:
     from bench.schema import CostChoices
-    from bench.whatif.carry import Projected
+    from bench.whatif.carry import Asked, Projected
     from bench.whatif.source import Source
     from bench.whatif.target import Target
 
@@ -47,12 +47,12 @@ def project(
 
     Decode by bandwidth, prefill by FLOP/s, at the shares of them (MBU, MFU) that the row reached where it was measured;
     memory decides whether it fits and how many devices it takes. --usd-per-hour prices the one target that is named,
-    all of its devices together.
+    all of its devices together; what --cost says of the machine's price is that of the measured one.
     """
     from bench.cli import warn
     from bench.plan.folder import write_text
     from bench.whatif import pairs, project_text
-    from bench.whatif.carry import Asked, carried
+    from bench.whatif.carry import Asked, carried, check_apis
 
     check_form(form)
     share = checked_share("--memory-share", memory_share)
@@ -65,13 +65,15 @@ def project(
 
         raise InputError("--onto: name the hardware, such as --onto L4; or --check with the runs of two machines")
     choices = {id(one): priced(one.cost, given) for one in chosen}
+    for one in chosen:
+        check_apis(one, choices[id(one)])
     projected = [
         pairs.held_against(carried(one, target, Asked(choices[id(one)], devices, share)), found)
         for one in chosen
         for target in targets
     ]
     if check:
-        projected += _checked(chosen, choices[id(chosen[0])])
+        projected += _checked(chosen, lambda one: Asked(choices[id(one)]))
     text = project_text.render(projected, form, width=shutil.get_terminal_size((120, 24)).columns)
     if out is not None:
         write_text(out, text)
@@ -151,22 +153,25 @@ def targets_of(onto: Sequence[str], devices: int | None, given: Given, warn: Cal
     return found
 
 
-def _checked(found: Sequence["Source"], choices: "CostChoices") -> list["Projected"]:
+def _checked(found: Sequence["Source"], asked: Callable[["Source"], "Asked"]) -> list["Projected"]:
     from bench.errors import InputError
     from bench.whatif import pairs
-    from bench.whatif.carry import Asked
 
-    both = pairs.both_ways(found, Asked(choices))
+    both = pairs.both_ways(found, asked)
     if not both:
         raise InputError("--check: no two rows of equal cells on two machines; give the runs of both")
     return both
 
 
 def priced(cost: "CostChoices", given: Given) -> "CostChoices":
-    """Prices of the target: what was said for the machine that was measured does not count there."""
+    """Prices of the target: what a config or --cost says of the machine that was measured does not count there.
+
+    `cost` has --cost in it already; what is cleared here must not come back out of the file.
+    """
     from bench.cli.choices import overridden
 
-    return overridden(cost.model_copy(update={"usd_per_hour": None, "provider": None, "owned": None}), given)
+    cleared = cost.model_copy(update={"usd_per_hour": None, "provider": None, "owned": None})
+    return overridden(cleared, {**given, "cost": None})
 
 
 def checked_share(option: str, share: float) -> float:

@@ -186,11 +186,21 @@ def _check_fit(cells: list["Cell"]) -> None:
 def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path) -> None:
     from bench.models import catalogue
 
+    seen: dict[str, set[str]] = {}
+    for cell in cells:
+        for key, value in cell.runner.options.items():
+            seen.setdefault(key, set()).add(str(value))
+    differing = sorted(key for key, values in seen.items() if len(values) > 1)
     for cell in cells:
         work = cell.workload
+        cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
+        precision = cell.precision.model_dump(exclude_defaults=True, exclude={"name"})
+        telling = [f"  {key}={value}" for key, value in precision.items()]
+        telling += [f"  {key}={cell.runner.options[key]}" for key in differing if key in cell.runner.options]
+        telling += [f"  arm {cell.arm}"] if sweep.arms > 1 else []
         print(
             f"{cell.cell_id}  {catalogue.label(cell.model)}  {cell.runner.name}  {cell.precision.name}  "
-            f"batch {work.batch_size}  {work.input_tokens} in  {work.output_tokens} out"
+            f"batch {work.batch_size}  {work.input_tokens} in{cached}  {work.output_tokens} out{''.join(telling)}"
         )
     enough = sweep.sampling
     print(

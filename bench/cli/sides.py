@@ -15,7 +15,7 @@ from bench.models import catalogue
 from bench.report.comparison import Measured
 from bench.schema import Cell
 
-KEYS = ("model", "precision", "runner", "batch_size", "input_tokens", "output_tokens", "arm", "cell")
+KEYS = ("model", "precision", "runner", "batch_size", "input_tokens", "cached_tokens", "output_tokens", "arm", "cell")
 
 
 @dataclass(frozen=True)

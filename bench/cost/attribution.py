@@ -176,7 +176,9 @@ def method_text(
     """
     if fit is not None and method != "ratio":
         bound = f", {' and '.join(fit.at_bound)} at zero" if fit.at_bound else ""
-        said = f"by a fit over {len(fit.residuals)} lengths (residual {_percent(fit.residual)}{bound})"
+        exact = len(fit.residuals) <= (2 if fit.cached_s is None else 3)
+        residual = "as many as costs, so exact" if exact else f"residual {_percent(fit.residual)}"
+        said = f"by a fit over {len(fit.residuals)} lengths ({residual}{bound})"
         return f"split {said}" if method == "fit" else f"split by measured time, cached from uncached input {said}"
     if method == "ratio" and ratio is not None:
         cached = "" if cached_ratio is None else f" and {cached_ratio:g} (cached:in)"

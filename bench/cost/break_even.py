@@ -1,12 +1,14 @@
 """When self-hosting is cheaper than an API: from what utilisation and volume on, and if it is not always on.
 
 R is USD per hour of a replica, X its requests per second at full load, p what the API asks for the same request and v
-what a request costs beside the hour (owned electricity; a rental has none). A month has 8760/12 = 730 hours.
+what a request costs beside the hour (one-off costs, owned electricity). A month has 8760/12 = 730 hours.
 
     utilisation   u* = self cost at full load / API cost of the same requests; above 1 is never
     volume        V* = fixed USD a month / (p − v), if that is within the capacity X·3600·730 of a replica
     replicas      whole ones: the volume over the capacity of one, rounded up
-    spot          R of the spot market · (1 + work done twice) / availability
+    spot          R of the spot market · (1 + work done twice) / availability, for an hour that serves
+    served share  an hourly price may be for hours that serve: of a spot machine availability / (1 + work done twice)
+                  of all hours do, of an owned one its availability; a month has 730 · share of them to pay and to use
 
 Because replicas are whole, self-hosting may be cheaper at some volume, dearer just above what one replica can serve,
 and cheaper again: so there is a first volume and one from which it stays so for good. Pure. Thresholds are decided in
@@ -14,43 +16,18 @@ fractions, exactly for the floats that come in; the error of the floats that go 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from bench.cost.bounds import MOST_USD, not_negative, positive, price, share_of_one
 from bench.cost.dollars import MTOK, SECONDS_PER_HOUR
+from bench.cost.duty import ALWAYS, Duty
 from bench.errors import InputError
 from bench.metrics.statistics import Estimate
 
-HOURS_PER_MONTH = 8760 / 12
 SWEEP = tuple(tenth / 10 for tenth in range(1, 11))
 """Utilisations from 10 % to 100 %."""
-
-
-def positive(option: str, value: float) -> float:
-    """The value itself. Raises InputError naming the option unless it is a number above 0.
-
-    >>> positive("--usd-per-hour", float("nan"))
-    Traceback (most recent call last):
-    ...
-    bench.errors.InputError: --usd-per-hour: must be a number above 0 (got nan)
-    """
-    if not 0 < value < math.inf:
-        raise InputError(f"{option}: must be a number above 0 (got {value:g})")
-    return value
-
-
-def share_of_one(option: str, value: float) -> float:
-    """The value itself. Raises InputError naming the option unless it is above 0 and at most 1."""
-    if not 0 < value <= 1:
-        raise InputError(f"{option}: must be above 0 and at most 1 (got {value:g})")
-    return value
-
-
-def not_negative(option: str, value: float) -> float:
-    """The value itself. Raises InputError naming the option unless it is a number from 0 on."""
-    if not 0 <= value < math.inf:
-        raise InputError(f"{option}: must be a number from 0 on (got {value:g})")
-    return value
 
 
 # --- utilisation -------------------------------------------------------------------------------------------------
@@ -66,6 +43,46 @@ def utilisation(self_usd_at_full_load: Estimate, api_usd: float) -> Estimate:
     """
     positive("--usd-per-hour", self_usd_at_full_load.value)
     return self_usd_at_full_load.times(1 / positive("--api", api_usd))
+
+
+def added(parts: Sequence[Estimate]) -> Estimate:
+    """The sum of costs, low with low and high with high; without an interval where one of them has none.
+
+    Exact for costs that hang on one another; wider than need be for those that do not.
+
+    >>> added([Estimate(2.0, 1.0, 4.0, 5), Estimate(0.5, 0.25, 1.0, 3)])
+    Estimate(value=2.5, low=1.25, high=5.0, n=3)
+    """
+    lows = [one.low for one in parts if one.low is not None]
+    highs = [one.high for one in parts if one.high is not None]
+    known = len(lows) == len(highs) == len(parts)
+    low, high = (sum(lows), sum(highs)) if known else (None, None)
+    return Estimate(sum(one.value for one in parts), low, high, min(one.n for one in parts))
+
+
+def utilisation_beside(self_usd_at_full_load: Estimate, beside_usd: Estimate, api_usd: float) -> Estimate | None:
+    """The same where a request costs something beside the hour, at any utilisation: full load / (p − v).
+
+    An end at which that alone is as much as the API asks is infinite: never. None where all of it is never. $0.30 here
+    and $0.40 beside it, against $1; then $0.40 to $1.20 beside it:
+
+    >>> utilisation_beside(Estimate(0.30, 0.24, 0.36, 5), Estimate(0.40, 0.40, 0.40, 5), 1.0)
+    Estimate(value=0.5, low=0.4, high=0.6, n=5)
+    >>> utilisation_beside(Estimate(0.30, 0.24, 0.36, 5), Estimate(0.70, 0.40, 1.20, 5), 1.0).high
+    inf
+    """
+    positive("--usd-per-hour", self_usd_at_full_load.value)
+    positive("--api", api_usd)
+
+    def end(own: float, beside: float) -> float:
+        return own / (api_usd - beside) if beside < api_usd else math.inf
+
+    own, beside = self_usd_at_full_load, beside_usd
+    value, n = end(own.value, beside.value), min(own.n, beside.n)
+    if own.low is None or own.high is None or beside.low is None or beside.high is None:
+        return None if value == math.inf else Estimate(value, None, None, n)
+    low = end(own.low, beside.low)
+    return None if low == math.inf else Estimate(value, low, end(own.high, beside.high), n)
 
 
 def utilisation_of_rates(
@@ -230,66 +247,36 @@ class Month:
     usd: Estimate
 
 
-# --- duty cycle, and all of it with intervals ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Duty:
-    """How long the machine is on: a share of the month, in which each start takes `cold_start_s` that serve nothing.
-
-    Half of a month of 730 hours, with 73 starts of half an hour: a tenth of what is paid for serves nothing.
-
-    >>> duty = Duty(0.5, 73, 1800)
-    >>> duty.paid_hours, duty.ready_share
-    (365.0, 0.9)
-    """
-
-    share: float = 1.0
-    starts_per_month: float = 0.0
-    cold_start_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        share_of_one("--duty-cycle", self.share)
-        not_negative("--starts-per-month", self.starts_per_month)
-        not_negative("cold start", self.cold_start_s)
-        if self.ready_share <= 0:
-            raise InputError(
-                f"--starts-per-month: {self.starts_per_month:g} starts of {self.cold_start_s:g} s leave nothing of the "
-                f"{self.paid_hours:g} hours that the machine is on; give fewer starts or a larger --duty-cycle"
-            )
-
-    @property
-    def paid_hours(self) -> float:
-        """Hours of a month that are paid for."""
-        return HOURS_PER_MONTH * self.share
-
-    @property
-    def ready_share(self) -> float:
-        """Share of the paid hours that is left when the cold starts are over."""
-        return 1 - self.starts_per_month * self.cold_start_s / (SECONDS_PER_HOUR * self.paid_hours)
-
-
-ALWAYS = Duty()
+# --- all of it with intervals ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Hosting:
     """One replica: its hourly price, its measured rate, and how it is run.
 
-    `requests_per_s` is at full load; `max_utilisation` is how much of its capacity a plan may count on.
+    `requests_per_s` is at full load; `max_utilisation` is how much of its capacity a plan may count on. What a request
+    costs beside the hour may have an interval: its low end goes with the fast end of the rate.
     """
 
     usd_per_hour: float
     requests_per_s: Estimate
     max_utilisation: float = 1.0
-    variable_usd_per_request: float = 0.0
+    variable_usd_per_request: float | Estimate = 0.0
     duty: Duty = ALWAYS
 
     def __post_init__(self) -> None:
-        positive("--usd-per-hour", self.usd_per_hour)
+        price("--usd-per-hour", self.usd_per_hour)
         positive("requests per second", self.requests_per_s.value)
         share_of_one("--max-utilisation", self.max_utilisation)
-        not_negative("variable USD per request", self.variable_usd_per_request)
+        for end in (self.variable_usd.low, self.variable_usd.value, self.variable_usd.high):
+            if end is not None and not_negative("variable USD per request", end) > MOST_USD:
+                raise InputError(f"variable USD per request: must be at most {MOST_USD:g} (got {end:g})")
+
+    @property
+    def variable_usd(self) -> Estimate:
+        """What a request costs beside the hour; a plain number is exact."""
+        of = self.variable_usd_per_request
+        return of if isinstance(of, Estimate) else Estimate(of, of, of, self.requests_per_s.n)
 
     def at(self, usd_per_hour: float) -> "Hosting":
         """The same machine at another price."""
@@ -301,8 +288,14 @@ class Hosting:
 
     @property
     def usd_per_month(self) -> float:
-        """What a replica costs a month before it has served anything."""
-        return self.usd_per_hour * self.duty.paid_hours
+        """What a replica costs a month before it has served anything.
+
+        $2.20 for an hour that serves, which 5/11 of all hours do: $1 · 730.
+
+        >>> round(Hosting(2.2, Estimate(1.0, None, None, 1), duty=Duty(served_share=5 / 11)).usd_per_month, 9)
+        730.0
+        """
+        return self.usd_per_hour * self.duty.serving_hours
 
     @property
     def capacity_per_month(self) -> Estimate:
@@ -311,7 +304,7 @@ class Hosting:
         >>> Hosting(1.0, Estimate(2.0, None, None, 1), max_utilisation=0.5).capacity_per_month.value
         2628000.0
         """
-        seconds = SECONDS_PER_HOUR * self.duty.paid_hours * self.duty.ready_share
+        seconds = SECONDS_PER_HOUR * self.duty.serving_hours * self.duty.ready_share
         return self.requests_per_s.times(seconds * self.max_utilisation)
 
     def usd_per_request(self, utilisation: float) -> Estimate:
@@ -322,53 +315,57 @@ class Hosting:
         >>> Hosting(3.6, Estimate(2.0, None, None, 1), 1.0, 0.001).usd_per_request(0.5).value
         0.002
         """
+        return added([self._hour_usd_per_request(utilisation), self.variable_usd])
+
+    def _hour_usd_per_request(self, utilisation: float) -> Estimate:
         per_second = self.usd_per_hour / SECONDS_PER_HOUR / self.duty.ready_share
-        fixed = self.requests_per_s.into(per_second / share_of_one("--utilisation", utilisation))
-        low, high = (None if end is None else end + self.variable_usd_per_request for end in (fixed.low, fixed.high))
-        return Estimate(fixed.value + self.variable_usd_per_request, low, high, fixed.n)
+        return self.requests_per_s.into(per_second / share_of_one("--utilisation", utilisation))
 
     def break_even_utilisation(self, api_usd: float) -> Estimate | None:
-        """The utilisation of the ready time from which this is cheaper; above 1 never, None where p ≤ v.
+        """The utilisation of the ready time from which this is cheaper; above 1 never, as `utilisation_beside`.
 
         $3.60 an hour at two requests a second are $0.0005 each; the API asks $0.001:
 
         >>> Hosting(3.6, Estimate(2.0, None, None, 1)).break_even_utilisation(0.001).value
         0.5
         """
-        margin = positive("--api", api_usd) - self.variable_usd_per_request
-        if margin <= 0:
-            return None
-        return utilisation(replace(self, variable_usd_per_request=0.0).usd_per_request(1.0), margin)
+        return utilisation_beside(self._hour_usd_per_request(1.0), self.variable_usd, api_usd)
 
     def first(self, api_usd: float) -> Threshold:
         """`Replica.first`, in requests a month: never at the slow end of the interval before it is at the fast one."""
         slow, middle, fast = (one.first(api_usd) for one in self._replicas())
-        return Threshold(fast, middle, slow, self.requests_per_s.low is not None)
+        return Threshold(fast, middle, slow, self.known)
 
     def for_good(self, api_usd: float) -> Threshold:
         """`Replica.for_good`, in requests a month."""
         slow, middle, fast = (one.for_good(api_usd) for one in self._replicas())
-        return Threshold(fast, middle, slow, self.requests_per_s.low is not None)
+        return Threshold(fast, middle, slow, self.known)
 
     def month(self, volume: float) -> Month:
         """Replicas and USD for so many requests a month."""
         slow, middle, fast = self._replicas()
-        known = self.requests_per_s.low is not None
         usd = Estimate(
             middle.usd_per_month(volume),
-            fast.usd_per_month(volume) if known else None,
-            slow.usd_per_month(volume) if known else None,
-            self.requests_per_s.n,
+            fast.usd_per_month(volume) if self.known else None,
+            slow.usd_per_month(volume) if self.known else None,
+            min(self.requests_per_s.n, self.variable_usd.n),
         )
         return Month(volume, middle.replicas(volume), fast.replicas(volume), slow.replicas(volume), usd)
 
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval: of the rate, and of what a request costs beside the hour."""
+        ends = (self.requests_per_s.low, self.requests_per_s.high, self.variable_usd.low, self.variable_usd.high)
+        return None not in ends
+
     def _replicas(self) -> tuple[Replica, Replica, Replica]:
-        """At the slow end of the interval, at the value, and at the fast end."""
-        capacity = self.capacity_per_month
-        low = capacity.value if capacity.low is None else capacity.low
-        high = capacity.value if capacity.high is None else capacity.high
-        slow, middle, fast = (
-            Replica(self.usd_per_month, one, self.variable_usd_per_request) for one in (low, capacity.value, high)
+        """At the slow end of the interval, at the value, and at the fast end; three times the value where none is."""
+        capacity, beside = self.capacity_per_month, self.variable_usd
+        middle = Replica(self.usd_per_month, capacity.value, beside.value)
+        if capacity.low is None or capacity.high is None or beside.low is None or beside.high is None:
+            return middle, middle, middle
+        slow, fast = (
+            Replica(self.usd_per_month, *ends) for ends in ((capacity.low, beside.high), (capacity.high, beside.low))
         )
         return slow, middle, fast
 

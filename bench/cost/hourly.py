@@ -33,6 +33,10 @@ class HourlyRate:
 
     `as_of` is the day on which the price was seen (the oldest, where several were added), None where there is none:
     of a stated or owned rate, and of an undated row. `flags` are the doubts that the sentence names too.
+
+    The rate is for an hour that serves. `served_share` is the share of all hours that do: an owned machine's
+    availability, a spot machine's availability / (1 + work done twice). Over a month, a machine costs rate · hours ·
+    share and serves rate of tokens · hours · share.
     """
 
     usd_per_hour: float
@@ -40,6 +44,7 @@ class HourlyRate:
     kind: RateKind = "stated"
     as_of: date | None = None
     flags: tuple[str, ...] = ()
+    served_share: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,8 @@ def _owned(choices: CostChoices) -> HourlyRate | None:
     if choices.owned is None:
         return None
     usd = owned.hourly_usd(choices.owned).total_usd
-    return HourlyRate(usd, f"{_usd(usd)} per hour owned = {owned.described(choices.owned)}", "owned")
+    basis = f"{_usd(usd)} per hour owned = {owned.described(choices.owned)}"
+    return HourlyRate(usd, basis, "owned", served_share=choices.owned.availability)
 
 
 def _needs(environment: Environment, facts: ModelFacts) -> tuple[Need, ...]:
@@ -181,6 +187,7 @@ def _listed(choices: CostChoices, needs: Sequence[Need]) -> HourlyRate:
         kind,
         min(known) if len(known) == len(days) else None,
         tuple(dict.fromkeys(doubts)),
+        1 / factor,
     )
 
 

@@ -28,8 +28,8 @@ class OwnedRate:
 def crf(rate: float, years: float) -> float:
     """The capital recovery factor i(1 + i)ⁿ / ((1 + i)ⁿ − 1): the share of a loan to pay each year, at the year's end.
 
-    Without interest it is a straight line, 1/n. Computed as i / (1 − (1 + i)⁻ⁿ), which stays exact for small i, and below
-    1e-12 as the first two terms of its series, 1/n + i(n + 1)/2n, because the quotient of the smallest floats does not.
+    Without interest it is a straight line, 1/n. Computed as i / (1 − (1 + i)⁻ⁿ), which stays exact for small i; below
+    1e-12 as the first two terms of its series, 1/n + i(n + 1)/2n, because the quotient of the smallest floats is not.
 
     1.1⁴ = 1.4641, so at 10 % over 4 years 0.14641 / 0.4641:
 

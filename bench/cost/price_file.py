@@ -43,7 +43,9 @@ KINDS = {
 }
 """Kinds as people see them → what stands in the column `price_kind`. `reserved_…` is reserved and `tco_…` analyst."""
 
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+"""A number as a price list writes it. `float` also takes 1_0 for ten, and the digits of every script."""
 
 
 @dataclass(frozen=True)
@@ -282,6 +284,8 @@ def _price(where: str, name: str, text: str) -> float | None:
         raise InputError(f"{where}: {name}: must be a finite number (got {text!r})")
     if value <= 0:
         raise InputError(f"{where}: {name}: must be greater than 0 (got {text!r}); leave unknown ones empty")
+    if not _PLAIN.fullmatch(text):
+        raise InputError(f"{where}: {name}: must be a plain decimal number, such as 1.25 (got {text!r})")
     return value
 
 

@@ -32,6 +32,8 @@ class Tariff:
 
     def at(self, prompt_tokens: int) -> Tier:
         """The tier of a prompt of so many tokens, cached ones included."""
+        if len(self.tiers) == 1:
+            return self.tiers[0]
         return next(tier for tier in reversed(self.tiers) if prompt_tokens > tier.above)
 
     def request_usd(self, input_tokens: int, cached_tokens: int, output_tokens: int) -> Decimal:

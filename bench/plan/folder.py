@@ -1,6 +1,8 @@
 """A run's folder: the plan beside the journal, so that a report needs no config."""
 
 import json
+import os
+import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,7 +35,7 @@ def write_plan(folder: Path, sweep: Sweep, cells: Sequence[Cell], config: Path) 
         config=config.name,
         cells=tuple(cell.cell_id for cell in cells),
         replicates=sweep.replicates,
-        cost=sweep.cost,
+        cost=_with_paths(sweep.cost, lambda path: os.path.relpath(path, folder)),
     )
     write_text(folder / PLAN, plan.model_dump_json(indent=1) + "\n")
 
@@ -45,10 +47,17 @@ def read_plan(folder: Path, warn: Callable[[str], None]) -> StoredPlan | None:
     except OSError:
         return None
     try:
-        return StoredPlan.model_validate(json.loads(text))
+        plan = StoredPlan.model_validate(json.loads(text))
+        return plan.model_copy(update={"cost": _with_paths(plan.cost, lambda path: os.path.normpath(folder / path))})
     except (ValueError, ValidationError, RecursionError):
         warn(f"{folder / PLAN}: broken; the order of cells and the prices of the config are not known")
         return None
+
+
+def _with_paths(cost: CostChoices, change: Callable[[str], str]) -> CostChoices:
+    """Price files are stored as seen from the run's folder: found from wherever a report is made, and no home named."""
+    keys = ("api_price_files", "hardware_price_files")
+    return cost.model_copy(update={key: tuple(change(path) for path in getattr(cost, key)) for key in keys})
 
 
 def set_aside(folder: Path) -> None:
@@ -70,14 +79,29 @@ def set_aside(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole file or leave the old one: never half of it. Raises InputError when it cannot be written."""
+    """Write a whole file or leave the old one: never half of it. Raises InputError when it cannot be written.
+
+    A link stays one and the file behind it is replaced. What is no file, such as a pipe or a device, is written to.
+    """
     if not path.name:
         raise InputError(f"{path}: cannot write it (not a file); choose another name")
-    beside = path.with_name(f".{path.name}.new")
+    target = Path(os.path.realpath(path))
+    beside = target.with_name(f".{target.name}.new")
     try:
+        if _is_special(path):
+            path.write_text(text, encoding="utf-8")
+            return
         beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        beside.replace(target)
     except OSError as error:
         with suppress(OSError):  # the folder itself may be the trouble
             beside.unlink()
         raise InputError(f"{path}: cannot write it ({error.strerror}); free space or choose another folder") from None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether something stands there that renaming must not replace. A link without a target is nothing yet."""
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return False

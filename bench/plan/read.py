@@ -184,7 +184,7 @@ class _Reader:
         folder = self.source.path.parent
         choices = choices.model_copy(
             update={
-                key: tuple(str(folder / one) for one in getattr(choices, key))
+                key: tuple(str((folder / one).resolve()) for one in getattr(choices, key))
                 for key in ("api_price_files", "hardware_price_files")
             }
         )

@@ -16,6 +16,10 @@ Loc = tuple[str | int, ...]
 # The C parser is ten times faster on long lists of cells; PyYAML builds without it where libyaml is missing.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+DEPTH = 100
+EVENTS = 200_000
+"""More than any config or price file needs: 10,000 workloads that are written out are 80,000 events."""
+
 
 @dataclass
 class Source:
@@ -41,8 +45,11 @@ def _dotted(loc: Loc) -> str:
     return f"{text}: " if text else ""
 
 
-def load(path: Path) -> Source:
-    """Read and parse a YAML file. Raises InputError for a missing, unreadable, broken or empty file."""
+def load(path: Path, empty: str = "see configs/quickstart.yaml") -> Source:
+    """Read and parse a YAML file. Raises InputError for a missing, unreadable, broken, empty or endless file.
+
+    `empty` is what to do about a file with nothing in it.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -53,11 +60,12 @@ def load(path: Path) -> Source:
         raise InputError(f"{path}: cannot read it ({error.strerror})") from None
     loader = None
     try:
+        _check_size(text, path)
         loader = _Loader(text)
         node = loader.get_single_node()
         source = Source(path, None)
         if node is None:
-            raise InputError(f"{path}: the file is empty; see configs/quickstart.yaml")
+            raise InputError(f"{path}: the file is empty; {empty}")
         source.data = _build(loader, node, (), source)
         return source
     except yaml.MarkedYAMLError as error:
@@ -71,6 +79,23 @@ def load(path: Path) -> Source:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _check_size(text: str, path: Path) -> None:
+    """Raises InputError for what the next steps cannot take: they recurse, libyaml in C, and follow every alias.
+
+    The parser of events does not recurse, so that it may look first.
+    """
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        where = f"{path}:{event.start_mark.line + 1}: "
+        if isinstance(event, yaml.AliasEvent):
+            raise InputError(f"{where}*{event.anchor}: aliases are not read here; write the value out")
+        if depth > DEPTH:
+            raise InputError(f"{where}nested more than {DEPTH} deep; a config needs no more than a few levels")
+        if count > EVENTS:
+            raise InputError(f"{where}too long, over {EVENTS:,} keys and values; lists make a matrix: shorten the file")
 
 
 def _build(loader: Any, node: yaml.Node, loc: Loc, source: Source) -> Any:
@@ -94,7 +119,9 @@ def _build(loader: Any, node: yaml.Node, loc: Loc, source: Source) -> Any:
     if node.tag.endswith((":int", ":float")) and not _PLAIN_NUMBER.fullmatch(str(node.value)):
         # YAML 1.1 reads 1:30 as ninety and 010 as eight: a number that nobody meant.
         line = node.start_mark.line + 1
-        raise InputError(f"{source.path}:{line}: {_dotted(loc)}write {node.value} as a plain decimal number")
+        quoted = f', or quote it where text is meant: "{node.value}"' if ":" in node.value else ""
+        said = f"write {node.value} as a plain decimal number{quoted}"
+        raise InputError(f"{source.path}:{line}: {_dotted(loc)}{said}")
     try:
         return loader.construct_object(node, deep=True)
     except ValueError as error:

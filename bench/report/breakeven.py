@@ -4,20 +4,21 @@ The numbers alone, from a row and what is assumed: units in the names, nothing r
 sentences and notes of them; the formulas stand in `bench/cost/break_even.py`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any, Literal
 
-from bench.cost import break_even, dollars
-from bench.cost.break_even import ALWAYS, Duty, Hosting, Threshold
+from bench.cost import bounds, break_even, dollars
+from bench.cost.break_even import Hosting, Threshold
+from bench.cost.duty import Duty
 from bench.cost.hourly import HourlyRate
 from bench.errors import InputError, nearest
 from bench.metrics.statistics import Estimate
 from bench.models.sample_text import PARTS
 from bench.report import table
 from bench.report.costs import ApiComparison, Dollars
-from bench.report.measured import Figures
 from bench.report.rows import Row
 from bench.report.same_text import SameText, same_text
 from bench.schema import CostChoices
@@ -27,6 +28,13 @@ Outcome = Literal["from", "never", "doubt"]
 
 SLEEPING = ((0.5, 30.0), (0.24, 22.0), (0.1, 100.0))
 """Examples of share of the month and starts: twelve hours a day, eight on each of 22 days, and 100 short spells."""
+
+STANDING = {
+    "owned": "costs the same when it is off",
+    "reserved": "costs the same when it is off: its hours are bought in advance",
+    "analyst": "costs the same when it is off: the estimate is of owning it",
+}
+"""Machines that are paid for whether they are on or not, by the kind of their rate."""
 
 COLD_PARTS = {"import_s": "importing the engine", "load_s": "loading", "first_generate_s": "the first generation"}
 """What a start is made of, in order."""
@@ -42,9 +50,9 @@ class Asked:
     text: str = "prose"
 
     def __post_init__(self) -> None:
-        break_even.share_of_one("--max-utilisation", self.max_utilisation)
+        bounds.share_of_one("--max-utilisation", self.max_utilisation)
         for volume in self.requests_per_month:
-            break_even.positive("--requests-per-month", volume)
+            bounds.positive("--requests-per-month", volume)
             if volume > 1e15:
                 raise InputError(f"--requests-per-month: {volume:g} is more than anybody is asked; at most 1e15")
         if self.duty is not None:
@@ -62,6 +70,7 @@ class SameRequests:
     """
 
     api: str
+    utilisation: float
     self_usd_per_request: Estimate
     api_usd_per_request: float
     self_usd_per_mtok: Estimate
@@ -84,13 +93,13 @@ class Volume:
 
 @dataclass(frozen=True)
 class AtVolume:
-    """What a monthly volume costs here and at an API."""
+    """What a monthly volume costs here and at an API; None replicas of what is paid only while it serves."""
 
     requests_per_month: float
     mtok_per_month: float
-    replicas: int
-    replicas_low: int
-    replicas_high: int
+    replicas: int | None
+    replicas_low: int | None
+    replicas_high: int | None
     self_usd_per_month: Estimate
     api: str
     api_usd_per_month: float
@@ -109,9 +118,10 @@ class AtUtilisation:
 
 @dataclass(frozen=True)
 class Hour:
-    """Another price of the machine's hour, against the cheapest API. `utilisation` is what the dollars are at."""
+    """A price of the machine's hour, against the cheapest API, at a utilisation. `flags`: the doubts about it."""
 
     kind: str
+    flags: tuple[str, ...]
     usd_per_hour: float
     as_of: date | None
     chosen: bool
@@ -126,7 +136,10 @@ class Hour:
 
 @dataclass(frozen=True)
 class Sleeping:
-    """The machine is on for a share of the month, against the cheapest API. `utilisation`: of the time it is ready."""
+    """The machine is on for a share of the month, against the cheapest API. `utilisation`: of the time it is ready.
+
+    `cold_share`: of the hours that serve, what the starts take.
+    """
 
     duty_cycle: float
     starts_per_month: float
@@ -155,7 +168,7 @@ class Answer:
     hosting: Hosting
     mtok_per_request: float
     cold_start_s: dict[str, float]
-    usd_per_request_beside: dict[str, float]
+    api_cached_share: float
     same_requests: tuple[SameRequests, ...]
     same_text: tuple[SameText, ...]
     volumes: tuple[Volume, ...]
@@ -185,29 +198,30 @@ def answer(row: Row, number: int, choices: CostChoices, asked: Asked, hours: Seq
     """All sections of a row; `hours`: what its machine may cost. Raises InputError where the row has no dollars.
 
     A serverless price is paid while it serves, so it has neither idle hours nor a volume from which they are filled; an
-    owned machine costs the same asleep. Those sections are then empty, and asking for a duty cycle is an error.
+    owned or reserved machine costs the same asleep. Those sections are then empty, and a duty cycle is an error.
     """
     figures, priced = row.figures, row.dollars
     cheapest = table.cheapest(row)
     if figures is None or priced is None or cheapest is None:
         raise InputError(f"row {number} has no dollars: {why_no_dollars(row)}")
+    for api in priced.apis:
+        if api.api_usd_per_request > bounds.MOST_USD:
+            raise InputError(f"{api.api}: a request costs ${api.api_usd_per_request:g} there; leave it out")
     work, kind = row.cell.workload, priced.rate.kind
-    if asked.duty is not None and kind in ("owned", "serverless"):
-        why = "costs the same when it is off" if kind == "owned" else "is paid for only while it serves"
+    idles = kind != "serverless"
+    if asked.duty is not None and (kind in STANDING or not idles):
+        why = STANDING[kind] if idles else "is paid for only while it serves"
         raise InputError(f"--duty-cycle: the machine of row {number}, {kind}, {why}; leave the option out")
-    beside = _beside(row, figures, priced, choices)
     hosting = Hosting(
         priced.rate.usd_per_hour,
         figures.e2el_s.into(work.batch_size),
         asked.max_utilisation,
-        sum(beside.values()),
-        # An owned machine's rate is for the hours in which it works.
-        Duty(choices.owned.availability) if kind == "owned" and choices.owned is not None else ALWAYS,
+        _sum(priced.beside_usd_per_request),
+        Duty(served_share=priced.rate.served_share),
     )
     mtok = (work.input_tokens + work.output_tokens) / dollars.MTOK
-    at = 1.0 if kind == "serverless" else priced.utilisation
+    at = priced.utilisation if idles else 1.0
     cold = {name: one.value for name in COLD_PARTS if (one := getattr(figures, name, None)) is not None}
-    idles = kind != "serverless"
     of = _Lines(hosting, mtok, at, priced.apis, cheapest)
     return Answer(
         number,
@@ -216,14 +230,14 @@ def answer(row: Row, number: int, choices: CostChoices, asked: Asked, hours: Seq
         hosting,
         mtok,
         cold,
-        beside,
+        choices.api_cached_share,
         same_requests=tuple(of.same_requests()),
-        same_text=tuple(same_text(row, hosting.usd_per_request(at), priced.apis, asked.text)),
+        same_text=tuple(same_text(row, hosting.usd_per_request(at), at, priced.apis, asked.text)),
         volumes=tuple(of.volumes()) if idles else (),
-        at_volumes=tuple(of.at_volumes(asked.requests_per_month)) if idles else (),
+        at_volumes=tuple(of.at_volumes(asked.requests_per_month, idles)),
         at_utilisations=tuple(of.at_utilisations()) if idles else (),
-        hours=tuple(of.hours(hours, priced.rate, beside)),
-        sleeping=tuple(of.sleeping(asked.duty, sum(cold.values()))) if idles and kind != "owned" else (),
+        hours=tuple(of.hours(hours, priced.rate, priced.beside_usd_per_request)),
+        sleeping=tuple(of.sleeping(asked.duty, sum(cold.values()))) if idles and kind not in STANDING else (),
     )
 
 
@@ -234,21 +248,9 @@ def why_no_dollars(row: Row) -> str:
     return row.no_dollars_because or "no API was compared with"
 
 
-def _beside(row: Row, figures: Figures, priced: Dollars, choices: CostChoices) -> dict[str, float]:
-    """USD that a request costs beside the hour, by what for.
-
-    Electricity only where the machine is owned and its hourly rate has none in it: the price of a rental has.
-    """
-    work, found = row.cell.workload, {}
-    if priced.one_off_usd_per_mtok is not None:
-        found["one_off"] = priced.one_off_usd_per_mtok * (work.input_tokens + work.output_tokens) / dollars.MTOK
-    machine, joules, usd_per_kwh = choices.owned, figures.energy.j_per_output_token, choices.usd_per_kwh
-    if priced.rate.kind != "owned" or machine is None or joules is None or usd_per_kwh is None:
-        return found
-    if machine.power_kw * machine.usd_per_kwh == 0:
-        per_mtok = dollars.electricity_usd_per_mtok(joules.value * machine.pue, usd_per_kwh)
-        found["electricity"] = per_mtok * work.output_tokens / dollars.MTOK
-    return found
+def _sum(beside: Mapping[str, Estimate]) -> Estimate | float:
+    """What a request costs beside the hour, of everything."""
+    return break_even.added(list(beside.values())) if beside else 0.0
 
 
 @dataclass(frozen=True)
@@ -266,6 +268,7 @@ class _Lines:
         for one in self.apis:
             yield SameRequests(
                 api=one.api,
+                utilisation=self.at,
                 self_usd_per_request=own,
                 api_usd_per_request=one.api_usd_per_request,
                 self_usd_per_mtok=own.times(1 / self.mtok),
@@ -287,17 +290,18 @@ class _Lines:
                 for_good_replicas=None if good.value is None else self.hosting.month(good.value).replicas,
             )
 
-    def at_volumes(self, asked: Sequence[float]) -> Iterator[AtVolume]:
+    def at_volumes(self, asked: Sequence[float], idles: bool) -> Iterator[AtVolume]:
+        """In whole replicas, unless no hour is idle: then every request costs the same."""
         for volume in asked:
-            month = self.hosting.month(volume)
+            month, one_by_one = self.hosting.month(volume) if idles else None, self.hosting.usd_per_request(self.at)
             for one in self.apis:
                 yield AtVolume(
                     requests_per_month=volume,
                     mtok_per_month=volume * self.mtok,
-                    replicas=month.replicas,
-                    replicas_low=month.replicas_low,
-                    replicas_high=month.replicas_high,
-                    self_usd_per_month=month.usd,
+                    replicas=None if month is None else month.replicas,
+                    replicas_low=None if month is None else month.replicas_low,
+                    replicas_high=None if month is None else month.replicas_high,
+                    self_usd_per_month=one_by_one.times(volume) if month is None else month.usd,
                     api=one.api,
                     api_usd_per_month=volume * one.api_usd_per_request,
                 )
@@ -309,20 +313,17 @@ class _Lines:
                 ratio = own.times(1 / one.api_usd_per_request)
                 yield AtUtilisation(share, own, own.times(1 / self.mtok), one.api, ratio)
 
-    def hours(self, rates: Sequence[HourlyRate], chosen: HourlyRate, beside: dict[str, float]) -> Iterator[Hour]:
+    def hours(self, rates: Sequence[HourlyRate], chosen: HourlyRate, beside: Mapping[str, Estimate]) -> Iterator[Hour]:
         """The chosen price first; what a request costs beside the hour stays, but for the electricity of the owner."""
         others = [rate for rate in rates if (rate.kind, rate.usd_per_hour) != (chosen.kind, chosen.usd_per_hour)]
         for rate in (chosen, *others):
             at = 1.0 if rate.kind == "serverless" else self.at
-            own_power = beside.get("electricity", 0.0) if rate.kind != "owned" else 0.0
-            hosting = Hosting(
-                rate.usd_per_hour,
-                self.hosting.requests_per_s,
-                variable_usd_per_request=max(0.0, self.hosting.variable_usd_per_request - own_power),
-            )
+            its = {name: usd for name, usd in beside.items() if name != "electricity" or rate.kind == "owned"}
+            hosting = Hosting(rate.usd_per_hour, self.hosting.requests_per_s, variable_usd_per_request=_sum(its))
             own = hosting.usd_per_request(at)
             yield Hour(
                 kind=rate.kind,
+                flags=rate.flags,
                 usd_per_hour=rate.usd_per_hour,
                 as_of=rate.as_of,
                 chosen=rate is chosen,
@@ -337,10 +338,11 @@ class _Lines:
 
     def sleeping(self, asked: tuple[float, float] | None, cold_start_s: float) -> Iterator[Sleeping]:
         """Always on, then what was asked for, or the examples that this cold start leaves room for."""
-        cases = [Duty(1.0, 0.0, cold_start_s)]
+        always = replace(self.hosting.duty, cold_start_s=cold_start_s)
+        cases = [always]
         for share, starts in SLEEPING if asked is None else (asked,):
             try:
-                cases.append(Duty(share, starts, cold_start_s))
+                cases.append(replace(always, share=share, starts_per_month=starts))
             except InputError:
                 if asked is not None:
                     raise
@@ -373,10 +375,11 @@ def flat(line: object) -> dict[str, Any]:
             found["outcome"] = {"from": "cheaper from", "never": "never cheaper", "doubt": "in doubt"}[said]
             found |= dict.fromkeys((name, f"{name}_low", f"{name}_high"))
         if isinstance(value, Estimate):
-            found |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+            ends = {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+            found |= {key: None if end == math.inf else end for key, end in ends.items()}
         elif isinstance(value, Threshold):
-            ends = {f"{name}_low": value.low, f"{name}_high": value.high}
-            found |= {name: value.value, **ends, f"{name}_interval_known": value.known}
+            found |= {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+            found[f"{name}_interval_known"] = value.known
         elif name != "full_load_share":
             found[name] = value.isoformat() if isinstance(value, date) else value
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.cost.break_even import Threshold
 from bench.metrics.statistics import Estimate
 from bench.report import table
-from bench.report.breakeven import Answer, outcome
+from bench.report.breakeven import Answer, Hour, outcome
 from bench.report.table import NONE, number, percent, spread
 
 NEVER = "never"
@@ -84,24 +84,30 @@ def sentence(of: Answer) -> str:
         f"{cheapest.api}, the cheapest compared, asks ${number(cheapest.api_usd_per_request * 1000)}. "
     )
     verdict = outcome(cheapest.full_load_share)
+    idles = of.priced.rate.kind != "serverless"
     if verdict == NEVER:
-        return said + "Self-hosting is never cheaper: no utilisation makes up for it."
+        why = "no utilisation makes up for it" if idles else "it is paid for only while it serves, at any volume"
+        return f"{said}Self-hosting is never cheaper: {why}."
     if verdict == "doubt":
         return said + (
             "Whether self-hosting is ever cheaper cannot be told: the interval reaches to both sides, break-even "
             f"utilisation {share(cheapest.full_load_share)}."
         )
+    if not idles:
+        return said + "Self-hosting is cheaper at any volume: it is paid for only while it serves."
     said += f"Self-hosting is cheaper from {share(cheapest.full_load_share)} utilisation on"
     found = next((one for one in of.volumes if one.api == cheapest.api), None)
-    if found is None or found.first_requests_per_month.value is None:
+    if found is None:
         return said + "."
+    if found.first_requests_per_month.value is None:
+        return f"{said}, but never at the {percent(of.hosting.max_utilisation)} that a replica may be filled to."
     first, good = volume(found.first_requests_per_month), volume(found.for_good_requests_per_month)
     later = "" if good == first else f", for good from {good}"
     return f"{said}, or {first} requests a month{later}."
 
 
 def _at(of: Answer) -> float:
-    return of.hours[0].utilisation
+    return of.same_requests[0].utilisation
 
 
 def sections(of: Answer) -> Iterator[Section]:
@@ -172,13 +178,14 @@ def _at_volumes(of: Answer) -> Section:
         one = here[apis[0]]
         low, high = one.replicas_low, one.replicas_high
         between = "" if low == high else f" ({low:,}–{high:,})"
+        replicas = NONE if one.replicas is None else f"{one.replicas:,}{between}"
         usd = one.self_usd_per_month
         ends = "" if usd.low is None or usd.low == usd.high else f" ({number(usd.low)}–{number(usd.high)})"
         lines.append(
             (
                 number(asked),
                 rounded(one.mtok_per_month),
-                f"{one.replicas:,}{between}",
+                replicas,
                 number(usd.value) + ends,
                 *(number(here[api].api_usd_per_month) for api in apis),
             )
@@ -203,7 +210,7 @@ def _hours(of: Answer) -> Section:
     headings = ("price", "$/h", "$/Mtok", "self over API", "break-even utilisation", "as of")
     lines = [
         (
-            one.kind.replace("_", " ") + (" (used above)" if one.chosen else ""),
+            _price(one),
             number(one.usd_per_hour),
             _usd(one.self_usd_per_mtok),
             f"{number(one.ratio.value)}×",
@@ -213,6 +220,12 @@ def _hours(of: Answer) -> Section:
         for one in of.hours
     ]
     return Section(f"What the hour may cost, against {of.hours[0].api}", headings, lines)
+
+
+def _price(of: Hour) -> str:
+    """What kind of price it is, and the doubts about it."""
+    said = ", ".join((*(("used above",) if of.chosen else ()), *of.flags))
+    return of.kind.replace("_", " ") + (f" ({said})" if said else "")
 
 
 def _sleeping(of: Answer) -> Section:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bench.cost.api_prices import usd
-from bench.cost.break_even import HOURS_PER_MONTH
 from bench.cost.characters import UNKNOWN
+from bench.cost.duty import HOURS_PER_MONTH
 from bench.cost.hourly import NAMES
 from bench.report import table
-from bench.report.breakeven import COLD_PARTS, Answer
+from bench.report.breakeven import COLD_PARTS, STANDING, Answer
 from bench.report.breakeven_tables import Section, broken, sections, sentence
+from bench.report.footnotes import cached_notes
 from bench.report.render import escaped, guarded
 from bench.report.table import number, percent
 
@@ -49,14 +50,13 @@ def _notes(of: Answer) -> Iterator[str]:
         yield f"{hour.kind.replace('_', ' ')}: {hour.basis}."
     prices = []
     for one in priced.apis:
-        tier = one.model.tariff.tiers[0]
+        tier = one.model.tariff.at(row.cell.workload.input_tokens)
         prices.append(f"{one.api} ({usd(tier.input)} in, {usd(tier.output)} out)")
     today = priced.day == datetime.now(UTC).date()
     yield f"API prices {'on' if today else 'as of'} {priced.day}, USD per Mtok: {', '.join(prices)}."
     for one in priced.apis:
         yield from (f"{note}." for note in one.model.notes(priced.day))
-    if any(one.cached_tokens for one in priced.apis):
-        yield "Prompt tokens that the API has in its cache are priced as such; writing them there is not."
+    yield from cached_notes(row.cell.workload, priced)
     yield from _of_text(of)
     yield "Quality not compared."
     yield from _terms(of)
@@ -98,8 +98,13 @@ def _terms(of: Answer) -> Iterator[str]:
         )
     if of.priced.rate.kind == "serverless":
         yield f"A price {NAMES['serverless']}, has no idle hours: no volume has to fill them."
-    if of.priced.rate.kind == "owned":
-        yield "An owned machine costs the same when it is off; its hours are those in which it works."
+    if of.priced.rate.kind in STANDING:
+        yield f"The machine, {of.priced.rate.kind}, {STANDING[of.priced.rate.kind]}."
+    if of.priced.rate.served_share < 1:
+        yield (
+            f"The hourly price is for hours that serve: {percent(of.priced.rate.served_share)} of them all. A replica "
+            "costs a month that share of 730 times the price, and serves as much less."
+        )
     if of.sleeping:
         parts = " + ".join(f"{COLD_PARTS[key]} {number(value)} s" for key, value in of.cold_start_s.items())
         missing = " and ".join(text for key, text in COLD_PARTS.items() if key not in of.cold_start_s)
@@ -108,11 +113,14 @@ def _terms(of: Answer) -> Iterator[str]:
             f"({parts or 'not recorded'}{f'; {missing} not counted' if missing and parts else ''}; starting the "
             "machine itself and fetching weights are not in it). Utilisation is that of the time it is ready."
         )
-    if "one_off" in of.usd_per_request_beside and of.priced.one_off is not None:
+    if "one_off" in of.priced.beside_usd_per_request and of.priced.one_off is not None:
         spread_over = of.priced.one_off
         yield f"One-off: ${spread_over.usd:g} for {spread_over.what} over {spread_over.mtok:g} Mtok is in every figure."
-    if "electricity" in of.usd_per_request_beside:
-        yield "Electricity of the measured joules is in every figure; the owner's hourly rate has none in it."
+    if "electricity" in of.priced.beside_usd_per_request:
+        yield (
+            "Electricity of the measured joules is in every figure, with their interval; the owner's hourly rate has "
+            "none in it."
+        )
 
 
 # --- formats -----------------------------------------------------------------------------------------------------
@@ -202,7 +210,7 @@ def _markdown(found: Sequence[Answer]) -> str:
 
 def _about(of: Answer) -> dict[str, Any]:
     """Which row, and the assumptions that all of its lines share."""
-    work, row = of.row.cell.workload, of.row
+    work, row, one_off = of.row.cell.workload, of.row, of.priced.one_off
     return {
         "row": of.number,
         "cell_id": row.cell.cell_id,
@@ -213,7 +221,13 @@ def _about(of: Answer) -> dict[str, Any]:
         "cached_tokens": work.cached_tokens,
         "output_tokens": work.output_tokens,
         "verdict": table.verdict(row),
+        "price_kind": of.priced.rate.kind,
         "usd_per_hour": of.hosting.usd_per_hour,
+        "served_share": of.priced.rate.served_share,
+        "one_off_usd": None if one_off is None else one_off.usd,
+        "one_off_mtok": None if one_off is None else one_off.mtok,
+        "one_off_what": None if one_off is None else one_off.what,
+        "api_cached_share": of.api_cached_share,
         "max_utilisation": of.hosting.max_utilisation,
         "hours_per_month": HOURS_PER_MONTH,
         "prices_as_of": of.priced.day.isoformat(),
@@ -233,8 +247,21 @@ def _comma_separated(found: Sequence[Answer]) -> str:
     writer = csv.DictWriter(out, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
     writer.writeheader()
     for line in lines:
-        writer.writerow({key: guarded(value) for key, value in line.items()})
+        writer.writerow({key: guarded(_joined(value)) for key, value in line.items()})
     return out.getvalue()
+
+
+def _joined(value: Any) -> Any:
+    return "; ".join(value) if isinstance(value, tuple) else value
+
+
+def _beside(of: Answer) -> dict[str, float | None]:
+    """What a request costs beside the hour, with its interval."""
+    return {
+        key: end
+        for name, one in of.priced.beside_usd_per_request.items()
+        for key, end in ((name, one.value), (f"{name}_low", one.low), (f"{name}_high", one.high))
+    }
 
 
 def _as_json(found: Sequence[Answer]) -> str:
@@ -246,7 +273,7 @@ def _as_json(found: Sequence[Answer]) -> str:
                 "answer": sentence(of),
                 "hardware_price": of.priced.rate.basis,
                 "cold_start_s": of.cold_start_s,
-                "usd_per_request_beside_the_hour": of.usd_per_request_beside,
+                "usd_per_request_beside_the_hour": _beside(of),
                 **of.sections(),
             }
             for of in found

@@ -2,6 +2,7 @@
 
 import json
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ FORMATS = ("table", "md", "json")
 MANY = 5
 """More intervals than this come with the note that some will look different by chance."""
 
+HEADINGS = ("cells", "quantity", "A", "B", "B/A", "95% interval", "n", "outcome")
+ALIGNED = ("left", "left", "right", "right", "right", "left", "right", "left")
 WORDS = {"higher": "faster", "lower": "slower"}
 
 
@@ -38,12 +41,13 @@ class Measured:
     def words(self) -> dict[str, str]:
         """What the cell is called, a word for each of its dimensions."""
         cell, work = self.cell, self.cell.workload
+        cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
         return {
             "model": catalogue.label(cell.model),
             "precision": cell.precision.name,
             "runner": cell.runner.name,
             "batch": f"batch {work.batch_size}",
-            "lengths": f"{work.input_tokens}+{work.output_tokens}",
+            "lengths": f"{work.input_tokens}{cached}+{work.output_tokens}",
             "arm": f"arm {cell.arm}",
         }
 
@@ -120,7 +124,10 @@ def _in_turn(a: Measured, b: Measured) -> bool:
 
 
 def _prefill(cell: Cell, times: Sequence[Times]) -> list[float]:
-    return [cell.workload.batch_size * cell.workload.input_tokens / one.ttft_s for one in times if one.ttft_s > 0]
+    """Of the prompt tokens that were processed: those in the cache before the clock started were not."""
+    work = cell.workload
+    tokens = work.batch_size * (work.input_tokens - work.cached_tokens)
+    return [tokens / one.ttft_s for one in times if tokens and one.ttft_s > 0]
 
 
 def _decode(cell: Cell, times: Sequence[Times]) -> list[float]:
@@ -175,6 +182,8 @@ def notes(found: Sequence[Compared], threshold: float) -> list[str]:
         said.append("paired: the two cells were measured in turn, so a drift of the machine cancels")
     if any(not one.paired for one in found):
         said.append("unpaired: measured apart, so a drift of the machine between the runs counts as a difference")
+    if any(side.cell.workload.cached_tokens for one in found for side in (one.a, one.b)):
+        said.append("prefill tok/s counts the prompt tokens that were not in the cache")
     intervals = sum(ratio.low is not None for one in found for _, ratio in one.rates())
     if intervals > MANY:
         said.append(f"{intervals} intervals: one in twenty equal pairs looks different by chance")
@@ -183,19 +192,49 @@ def notes(found: Sequence[Compared], threshold: float) -> list[str]:
     return said
 
 
-def render(found: Sequence[Compared], form: str, said: Sequence[str]) -> str:
-    """The comparison in one of `FORMATS`, with its notes."""
+def render(found: Sequence[Compared], form: str, said: Sequence[str], width: int | None = None) -> str:
+    """The comparison in one of `FORMATS`, with its notes; `width` is the terminal's, for `table` alone."""
     if form == "json":
         return as_json(found, said)
+    rows = [row for one in found for row in _rows(one)]
+    if form == "md":
+        grid = _grid([tuple(escaped(text) for text in row) for row in rows], HEADINGS, "pipe")
+        return grid + "\n\n" + "\n".join(f"- {escaped(note)}" for note in said) + "\n"
+    grid = _grid(rows, HEADINGS, "simple")
+    if not _fits(grid, width):
+        grid = "\n\n".join(_narrow(one, width or 0) for one in found)
+    return grid + "\n\n" + "\n".join(_wrapped(f"• {note}", width, "  ") for note in said) + "\n"
+
+
+def _narrow(one: Compared, width: int) -> str:
+    """A pair of cells with its name above the table, and where that is too wide a line for each quantity."""
+    rows = [row[1:] for row in _rows(one)]
+    name, grid = _wrapped(one.name(), width, "  "), _grid(rows, HEADINGS[1:], "simple")
+    if _fits(grid, width):
+        return f"{name}\n\n{grid}"
+    lines = []
+    for quantity, a, b, ratio, interval, count, outcome in rows:
+        details = [text for text in (interval, count, outcome) if text != NONE]
+        lines.append(f"{quantity}: {a} → {b}, {ratio}×" + (f" ({'; '.join(details)})" if details else ""))
+    return "\n".join([name, *(_wrapped(f"  {line}", width, "    ") for line in lines)])
+
+
+def _grid(rows: Sequence[tuple[str, ...]], headings: Sequence[str], style: str) -> str:
     from tabulate import tabulate
 
-    md = form == "md"
-    headings = ("cells", "quantity", "A", "B", "B/A", "95% interval", "n", "outcome")
-    rows = [tuple(escaped(text) if md else text for text in row) for one in found for row in _rows(one)]
-    align = ("left", "left", "right", "right", "right", "left", "right", "left")
-    grid = tabulate(rows, headings, "pipe" if md else "simple", colalign=align, disable_numparse=True)
-    mark = "- " if md else "• "
-    return grid + "\n\n" + "\n".join(mark + (escaped(note) if md else note) for note in said) + "\n"
+    aligned = ALIGNED[-len(headings) :]
+    return tabulate(rows, headings, style, colalign=aligned, disable_numparse=True)
+
+
+def _fits(grid: str, width: int | None) -> bool:
+    return width is None or max(len(line) for line in grid.splitlines()) <= width
+
+
+def _wrapped(text: str, width: int | None, indent: str) -> str:
+    """Lines of a terminal; a long path or id stays whole."""
+    if width is None:
+        return text
+    return textwrap.fill(text, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _rows(one: Compared) -> Iterator[tuple[str, ...]]:

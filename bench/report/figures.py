@@ -1,11 +1,13 @@
 """A row as plain data for programs: SI units and dollars in the names, nothing rounded."""
 
+import math
 from typing import Any
 
 from bench.metrics.percentiles import TooFew
 from bench.metrics.roofline import Roofline
 from bench.metrics.statistics import Estimate
 from bench.report import table
+from bench.report.costs import ApiComparison
 from bench.report.joules import EnergyFigures
 from bench.report.rows import Row
 
@@ -67,6 +69,11 @@ def flat(row: Row) -> dict[str, Any]:
     line["stop_half_width"] = None if row.stop is None else row.stop.half_width
     line["stop_target"] = None if row.stop is None else row.stop.target
     line["usd_per_hour"] = None if dollars is None else dollars.rate.usd_per_hour
+    rate = None if dollars is None else dollars.rate
+    line["usd_per_hour_kind"] = None if rate is None else rate.kind
+    line["usd_per_hour_as_of"] = None if rate is None or rate.as_of is None else rate.as_of.isoformat()
+    line["usd_per_hour_flags"] = None if rate is None else "; ".join(rate.flags)
+    line["api_prices_as_of"] = None if dollars is None else dollars.day.isoformat()
     line["utilisation"] = None if dollars is None else dollars.utilisation
     for name in _DOLLARS:
         line.update(_with_interval(name, None if dollars is None else getattr(dollars, name)))
@@ -78,6 +85,7 @@ def flat(row: Row) -> dict[str, Any]:
     line["floor_usd_per_mtok"] = None if dollars is None else dollars.floor_usd_per_mtok
     best = table.cheapest(row)
     line["cheapest_api"] = None if best is None else best.api
+    line.update({f"cheapest_api_{key}": value for key, value in _of_quote(best, row).items()})
     line["cheapest_api_usd_per_request"] = None if best is None else best.api_usd_per_request
     line.update(_with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
@@ -85,6 +93,22 @@ def flat(row: Row) -> dict[str, Any]:
     line["quality"] = "not compared"
     line["command"] = row.command
     return line
+
+
+def _of_quote(one: ApiComparison | None, row: Row) -> dict[str, Any]:
+    """Whose word an API's price is, and how old."""
+    if one is None or row.dollars is None:
+        return dict.fromkeys(("source", "model_id", "valid_from", "confirmed", "age_days", "stale", "cached_tokens"))
+    quote, day = one.model.quote, row.dollars.day
+    return {
+        "source": quote.source,
+        "model_id": quote.model_id,
+        "valid_from": None if quote.valid_from is None else quote.valid_from.isoformat(),
+        "confirmed": None if quote.confirmed is None else quote.confirmed.isoformat(),
+        "age_days": quote.age_days(day),
+        "stale": quote.stale(day),
+        "cached_tokens": one.cached_tokens,
+    }
 
 
 def _key(blend: str) -> str:
@@ -145,6 +169,7 @@ def nested(row: Row) -> dict[str, Any]:
     whole["apis"] = [
         {
             "api": one.api,
+            **_of_quote(one, row),
             "usd_per_request": one.api_usd_per_request,
             **_with_interval("ratio", one.ratio),
             "break_even_utilisation": one.break_even_utilisation,
@@ -158,4 +183,5 @@ def nested(row: Row) -> dict[str, Any]:
 def _with_interval(name: str, of: Estimate | None) -> dict[str, float | None]:
     if of is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}
+    ends = {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}
+    return {key: None if end == math.inf else end for key, end in ends.items()}

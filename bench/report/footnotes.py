@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from bench.cost.api_prices import usd
 from bench.report import table
 from bench.report.costs import ApiComparison, Dollars
 from bench.report.rows import Row
+from bench.schema import Workload
 
 
 def footnotes(rows: Sequence[Row]) -> list[str]:
@@ -99,7 +101,7 @@ def _twin_notes(row: Row, rows: Sequence[Row]) -> list[str]:
 
 
 def _dollar_notes(row: Row) -> list[str]:
-    priced = row.dollars
+    priced, work = row.dollars, row.cell.workload
     if priced is None:
         return []
     idle = " (nothing idle; at 50% every dollar here doubles)" if priced.utilisation == 1 else ""
@@ -110,14 +112,25 @@ def _dollar_notes(row: Row) -> list[str]:
         f"$/Mtok in and out: the bill {priced.split}{_METHODS.get(priced.method, '')}; the parts add up to the bill. "
         "Blended: the bill over all tokens of this row.",
     ]
+    parts = (priced.input_usd_per_mtok, priced.cached_usd_per_mtok, priced.output_usd_per_mtok)
     if priced.no_fit_because:
         notes.append(f"Split by measured time, because there is no fit: {priced.no_fit_because}.")
+    if work.cached_tokens and priced.cached_usd_per_mtok is None:
+        notes.append(
+            "Cached tokens have no price of their own here: all of the prefill is charged to the uncached ones."
+        )
+    if parts == (None, None, None):
+        notes.append("One output token has no decode time: its bill is not split.")
+    if any(one is not None and one.low is None and one.high is not None for one in parts):
+        notes.append("≤: the upper end of the interval; the value cannot be told from zero.")
     if priced.one_off is not None:
         notes.append(
             f"One-off: ${priced.one_off.usd:g} for {priced.one_off.what} over {priced.one_off.mtok:g} Mtok; it is in "
             "vs API and break-even, and not in the other dollars."
         )
-    return notes + _api_notes(priced)
+    if "electricity" in priced.beside_usd_per_request:
+        notes.append("Electricity of the measured joules is in vs API and break-even; the owner's rate has none in it.")
+    return notes + _api_notes(row, priced)
 
 
 _METHODS = {
@@ -127,7 +140,7 @@ _METHODS = {
 }
 
 
-def _api_notes(priced: Dollars) -> list[str]:
+def _api_notes(row: Row, priced: Dollars) -> list[str]:
     apis = ", ".join(_api(one) for one in priced.apis)
     days = f"on {priced.day}" if priced.day == datetime.now(UTC).date() else f"as of {priced.day}"
     notes = [
@@ -136,16 +149,31 @@ def _api_notes(priced: Dollars) -> list[str]:
         "to both sides. Tokens are the measured model's (tokenizers differ: `bench breakeven` compares the same text); "
         "quality not compared.",
     ]
-    notes += _merged([note for one in priced.apis for note in one.model.notes(priced.day)])
-    if any(one.cached_tokens for one in priced.apis):
-        notes.append("Prompt tokens that the API has in its cache are priced as such; writing them there is not.")
-    return notes
+    notes += merged([note for one in priced.apis for note in one.model.notes(priced.day)])
+    return notes + cached_notes(row.cell.workload, priced)
 
 
-def _merged(notes: Sequence[str]) -> list[str]:
+def cached_notes(work: Workload, priced: Dollars) -> list[str]:
+    """How much of a prompt each API is taken to have in its cache, and what it asks for that."""
+    found = [one for one in priced.apis if one.cached_tokens]
+    if not found:
+        return []
+    share = found[0].cached_tokens / work.input_tokens
+    assumed = "as measured" if found[0].cached_tokens == work.cached_tokens else f"{share:.0%} assumed"
+    tiers = [(one.api, one.model.tariff.at(work.input_tokens)) for one in found]
+    prices = ", ".join(f"{name} {usd(tier.cached)}" for name, tier in tiers if tier.cached != tier.input)
+    without = ", ".join(name for name, tier in tiers if tier.cached == tier.input)
+    missing = f"; no cached price listed, so the input price: {without}" if without and prices else ""
+    return [
+        f"{found[0].cached_tokens} of {work.input_tokens} prompt tokens ({assumed}) are taken as cached at the API, in "
+        f"USD per Mtok: {prices or 'no API lists a price of its own'}{missing}. Writing the cache is not priced."
+    ]
+
+
+def merged(notes: Sequence[str]) -> list[str]:
     """What is said of several names in the same words, said once.
 
-    >>> _merged(["a/x: old", "b/y: old", "b/y: new"])
+    >>> merged(["a/x: old", "b/y: old", "b/y: new"])
     ['a/x, b/y: old.', 'b/y: new.']
     """
     said: dict[str, list[str]] = {}
@@ -157,7 +185,7 @@ def _merged(notes: Sequence[str]) -> list[str]:
 
 def _api(one: ApiComparison) -> str:
     tier = one.model.tariff.tiers[0]
-    return f"{one.api} (${tier.input:g} in, ${tier.output:g} out)"
+    return f"{one.api} ({usd(tier.input)} in, {usd(tier.output)} out)"
 
 
 def _model_notes(row: Row) -> list[str]:

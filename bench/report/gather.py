@@ -63,7 +63,8 @@ class Gathered:
             self.failures.append(record.status)
 
     def _add(self, one: Measurement) -> None:
-        self.facts = self.facts or one.facts
+        if self.facts is None or (one.facts.text_tokens and not self.facts.text_tokens):
+            self.facts = one.facts  # the first replicate alone counts tokens
         rounds = [latency.of_round(each) for each in one.rounds]
         times = latency.middle(rounds)
         self.ttft_s.append(times.ttft_s)
@@ -126,6 +127,9 @@ def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
             groups[key] = spoilt
         else:
             group.set_aside = dict(spoilt.evidence.tainted)
+            if spoilt.facts is not None and not group.facts.text_tokens:
+                said = {"text_tokens": spoilt.facts.text_tokens, "text_sha256": spoilt.facts.text_sha256}
+                group.facts = group.facts.model_copy(update=said)
     _join_failures(groups)
     return groups
 

@@ -5,27 +5,32 @@ from collections.abc import Sequence
 from bench.report import table
 from bench.report.rows import Row
 
+_BESIDE = {"one_off": "one-off costs", "electricity": "electricity"}
+
 
 def headline(rows: Sequence[Row]) -> str:
-    """One sentence, empty where no row has dollars."""
+    """One sentence; where no row has dollars, why not, and nothing where nothing was measured."""
     priced = [row for row in rows if row.dollars is not None]
     if not priced:
-        return ""
+        why = dict.fromkeys(row.no_dollars_because for row in rows if row.no_dollars_because)
+        return f"No dollars: {'; '.join(map(str, why))}." if why else ""
     row = min(priced, key=_against_the_api)
     api = table.cheapest(row)
     assert row.dollars is not None
     assert api is not None
-    blended = row.dollars.blended_usd_per_mtok
-    if blended.low is None or blended.high is None:
-        cost = f"${table.number(blended.value)}"
-    else:
-        cost = f"${table.number(blended.low)}–{table.number(blended.high)}"
     work = row.cell.workload
+    of = row.dollars.all_usd_per_request.times(1e6 / (work.input_tokens + work.output_tokens))
+    if of.low is None or of.high is None:
+        cost = f"${table.number(of.value)}"
+    else:
+        cost = f"${table.number(of.low)}–{table.number(of.high)}"
+    beside = " and ".join(_BESIDE[name] for name in row.dollars.beside_usd_per_request)
     tokens = work.input_tokens + work.output_tokens
     price = table.number(api.api_usd_per_request * 1e6 / tokens)
+    cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
     whose = (
         f"{table.model(row)} {table.precision(row)}, batch {work.batch_size}, "
-        f"{work.input_tokens} in, {work.output_tokens} out"
+        f"{work.input_tokens} in{cached}, {work.output_tokens} out"
     )
     if table.doubt(api):
         outcome = "and whether self-hosting is ever cheaper cannot be told: the interval reaches to both sides"
@@ -42,7 +47,7 @@ def headline(rows: Sequence[Row]) -> str:
     doubt = f" (verdict: {table.verdict(row)})" if row.verdict else ""
     return (
         f"Cheapest here: {whose}: {cost} per million tokens at {table.percent(row.dollars.utilisation)} "
-        f"utilisation{doubt}. "
+        f"utilisation{f', {beside} included' if beside else ''}{doubt}. "
         f"{api.api} asks ${price} for the same requests, {outcome} (quality not compared)."
     )
 
@@ -68,5 +73,6 @@ def _not_told_apart(best: Row, rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _lengths(row: Row) -> tuple[int, int]:
-    return row.cell.workload.input_tokens, row.cell.workload.output_tokens
+def _lengths(row: Row) -> tuple[int, int, int]:
+    work = row.cell.workload
+    return work.input_tokens, work.cached_tokens, work.output_tokens

@@ -133,7 +133,7 @@ def comma_separated(rows: Sequence[Row]) -> str:
 
 def guarded(value: Any) -> Any:
     """A text that a spreadsheet would run as a formula is quoted."""
-    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" else value
+    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -1,6 +1,8 @@
 """From records to rows: one a cell, with every figure derived anew. Needs no engine and no rerun."""
 
-from collections.abc import Iterable, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from bench.errors import InputError
@@ -45,22 +47,39 @@ def rows(
     place = {cell_id: index for index, cell_id in enumerate(order)}
     keys = sorted(groups, key=lambda key: place.get(key[0], len(place)))
     found = [_row(groups[key], ceiling_of or _no_ceiling) for key in keys]
-    timed = [(row.cell, row.environment, row.figures) for row in found if row.figures is not None]
+    timed = [(row.cell, row.environment, row.figures) for row in found if row.figures is not None and not _fatal(row)]
     fits = costs.fits(timed, choices)
-    return [_priced(row, pricing, fits) for row in found]
+    with _collector_off():
+        return [_priced(row, pricing, fits) for row in found]
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    """No cycles are made of comparisons, and searching a million of them for some takes as long as making them."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _priced(row: Row, pricing: costs.Pricing, fits: costs.Fits) -> Row:
     """The row with its dollars, unless something in its verdict says that they would mean nothing."""
     if row.figures is None:
         return row
-    fatal = ", ".join(reason.code for reason in row.verdict if reason.fatal)
-    if fatal:
-        return replace(row, no_dollars_because=fatal)
+    if _fatal(row):
+        return replace(row, no_dollars_because=_fatal(row))
     try:
         return replace(row, dollars=costs.dollars_of(row.cell, row.environment, row.figures, pricing, fits))
     except InputError as error:
         return replace(row, no_dollars_because=error.lines[0])
+
+
+def _fatal(row: Row) -> str:
+    """The codes of what makes a row's times mean nothing; empty where nothing does."""
+    return ", ".join(reason.code for reason in row.verdict if reason.fatal)
 
 
 def _no_ceiling(_: Environment, __: ModelFacts) -> tuple[Ceiling | None, str]:

@@ -55,18 +55,33 @@ def percent(share: float) -> str:
     return number(share * 100, 3 if 0.99 <= share < 1 else 2) + "%"
 
 
-def spread(of: Estimate | None) -> str:
-    """The half-width of the interval.
+def spread(of: Estimate | None, factor: float = 1.0) -> str:
+    """The half-width of the interval; the upper end (times `factor`) where the value cannot be told from zero.
 
     >>> spread(Estimate(10.0, 9.5, 10.526, 3))
     ' ±5%'
     >>> spread(Estimate(10.0, None, None, 1))
     ' ±?'
+    >>> spread(Estimate(0.05, None, 0.09, 3), 1000)
+    ' ≤90.0'
     """
     half = None if of is None else of.spread()
+    if of is not None and of.low is None and of.high is not None:
+        return f" ≤{number(of.high * factor)}"
     if of is not None and half is None:
         return " ±?"  # one replicate: nobody knows
-    return "" if half is None else f" ±{half:.0%}" if half >= 0.0095 else f" ±{half:.1%}"
+    return "" if half is None else f" {width(half)}"
+
+
+def width(half: float) -> str:
+    """The half-width of an interval that is a factor up and down: as a share, or as that factor where it is large.
+
+    >>> width(0.0512), width(0.004), width(35.2)
+    ('±5%', '±0.4%', '×÷36')
+    """
+    if half >= 9.995:
+        return f"×÷{number(half + 1, 2)}"
+    return f"±{half:.0%}" if half >= 0.0095 else f"±{half:.1%}"
 
 
 def _estimate(
@@ -76,7 +91,7 @@ def _estimate(
         found = get(row)
         if found is None:
             return NONE
-        return number(found.value * factor) + (spread(found) if interval else "")
+        return number(found.value * factor) + (spread(found, factor) if interval else "")
 
     return text
 
@@ -249,12 +264,14 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
     for column in _with_blends(rows):
         if column.heading == "runner" and telling:
             column = Column("runner", "name", lambda row: runner(row, telling), numeric=False)
-        texts = {column.text(row) for row in rows} - {NONE} or {NONE}
+        texts = {column.text(row) for row in rows}
+        if column.heading != "cached":  # nothing cached is a length like any other
+            texts = texts - {NONE} or {NONE}
         if column.heading in DROPPED_WHEN_EMPTY and texts == {NONE}:
             continue
         if column.heading == "arm" and texts == {"1"}:
             continue
-        if column.group == "name" and column.heading != "precision" and len(texts) == 1 and len(rows) > 1:
+        if column.group == "name" and column.heading != "precision" and len(texts) == 1:
             text = texts.pop()
             said.append(text if not column.numeric else f"{column.heading} {text}")
         else:
@@ -314,16 +331,12 @@ def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
     priced = [row for row in rows if row.dollars is not None]
     names = list(dict.fromkeys(one.api for row in priced for one in row.dollars.apis)) if priced else []  # type: ignore[union-attr]
     lines: list[tuple[str, ...]] = []
-    lengths = list(dict.fromkeys((row.cell.workload.input_tokens, row.cell.workload.output_tokens) for row in priced))
+    lengths = list(dict.fromkeys(_lengths(row) for row in priced))
     place = {id(row): index for index, row in enumerate(rows, 1)}
-    for input_tokens, output_tokens in lengths:
-        here = [
-            row
-            for row in priced
-            if (row.cell.workload.input_tokens, row.cell.workload.output_tokens) == (input_tokens, output_tokens)
-        ]
+    for input_tokens, cached, output_tokens in lengths:
+        here = [row for row in priced if _lengths(row) == (input_tokens, cached, output_tokens)]
         prices = {one.api: one.api_usd_per_request for row in here for one in row.dollars.apis}  # type: ignore[union-attr]
-        request = f"{input_tokens} in + {output_tokens} out, at the API"
+        request = f"{input_tokens} in{f' ({cached} cached)' if cached else ''} + {output_tokens} out, at the API"
         lines.append((request, "", *(number(prices[name] * 1000) if name in prices else NONE for name in names)))
         for row in here:
             who = f"#{place[id(row)]} {catalogue.label(row.cell.model)} {precision(row)}"
@@ -331,10 +344,17 @@ def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
     return ["$ per 1,000 requests", "self-hosted", *names], lines
 
 
+def _lengths(row: Row) -> tuple[int, int, int]:
+    """Prompt, how much of it an API has in its cache, and output: what its price of a request depends on."""
+    cached = max((one.cached_tokens for one in row.dollars.apis), default=0) if row.dollars is not None else 0
+    return row.cell.workload.input_tokens, cached, row.cell.workload.output_tokens
+
+
 def _api_cells(row: Row, names: Sequence[str]) -> list[str]:
     assert row.dollars is not None
     found = {one.api: one for one in row.dollars.apis}
-    texts = [number(row.dollars.usd_per_request.value * 1000) + spread(row.dollars.usd_per_request)]
+    own = row.dollars.all_usd_per_request
+    texts = [number(own.value * 1000) + spread(own, 1000)]
     for name in names:
         one = found.get(name)
         texts.append(

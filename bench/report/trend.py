@@ -41,12 +41,15 @@ class Point:
 class Line:
     """Prices of one model, or of a succession of them, ascending; each holds until the next.
 
-    `until` is the last day for which a source vouches for the last price, or the end of the window if that is earlier.
+    `until` is the last day for which a source vouches for the last price, or the end of the window if that is earlier;
+    `vouched_to` is that day whatever the window (None: `until`). `followed`: after the window another price came.
     """
 
     name: str
     points: tuple[Point, ...]
     until: date
+    vouched_to: date | None = None
+    followed: bool = False
 
     def corners(self) -> list[tuple[date, Decimal]]:
         """Where a drawn line turns: prices are constant between changes, so it goes in steps."""
@@ -109,8 +112,10 @@ def line(
             raise InputError(f"{model}: no dated price is known; choose another model")
         points = _taken_over(points, found)
         until = max([found[-1].day, *(one.confirmed for one in quotes if one.confirmed is not None)])
+    vouched_to, known = until, len(points)
     if end is not None:
         points, until = [one for one in points if one.day <= end], min(until, end)
+    followed = len(points) < known
     if not points:
         raise InputError(f"--to: no price of {name} is known on or before {end}")
     if start is not None:
@@ -118,7 +123,7 @@ def line(
         points = [one for one in points if one.day >= start]
         if before and (not points or points[0].day > start):
             points.insert(0, _moved(before[-1], start))
-    return Line(name, tuple(points), max(until, points[-1].day))
+    return Line(name, tuple(points), max(until, points[-1].day), vouched_to, followed)
 
 
 def succession(histories: Sequence[History]) -> tuple[list[History], list[str]]:

@@ -59,11 +59,18 @@ def notes(lines: Sequence[Line], blend: Blend, today: date) -> list[str]:
     found += [f"{basis}: {BASES[basis]}." for basis in BASES if basis in bases]
     if any(len({point.name for point in line.points}) > 1 for line in lines):
         found.append("A succession swaps the product: the older models may still be sold at their own prices.")
-    for line in lines:
-        age = (today - line.until).days
-        if age > STALE_DAYS:
-            found.append(f"{line.points[-1].name}: nobody vouched for the last price since {line.until}, {age} days.")
+    found += [note for line in lines if (note := _unconfirmed(line, today))]
     return found
+
+
+def _unconfirmed(line: Line, today: date) -> str | None:
+    """How long nobody vouched for the last price; nothing of one that another price followed. The window is the user's
+    and says nothing of what sources know."""
+    since = line.vouched_to or line.until
+    age = (today - since).days
+    if line.followed or age <= STALE_DAYS:
+        return None
+    return f"{line.points[-1].name}: nobody vouched for the last price since {since}, {age} days."
 
 
 def sentence(line: Line, found: Fall) -> str:

@@ -44,7 +44,7 @@ class CostChoices(Noun):
     """Where the dollars come from. Never part of a cell: prices are applied when records are read."""
 
     usd_per_hour: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="price of the whole machine, USD per hour"
+        None, gt=0, le=1e6, allow_inf_nan=False, description="price of the whole machine, USD per hour"
     )
     provider: str | None = Field(None, description="take the hourly price from this provider in the price list")
     price_kind: PriceKind = Field("on_demand", description="which kind of price to take from the list")

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass, replace
 
-from bench.cost import api_prices, dollars
+from bench.cost import dollars, owned
 from bench.cost.hourly import HourlyRate
 from bench.errors import InputError
 from bench.metrics import roofline
 from bench.metrics.statistics import Estimate
-from bench.schema import CostChoices, Workload
+from bench.schema import CostChoices, OneOff, Workload
+from bench.whatif import at_api
 from bench.whatif import source as sources
 from bench.whatif import target as targets
+from bench.whatif.at_api import ApiRequest
 from bench.whatif.fit import MOST, Fit, fit, needed_bytes
-from bench.whatif.projection import Ranged, Speeds, shares, speeds
+from bench.whatif.projection import Ranged, Speeds, shares, speeds, total
 from bench.whatif.source import Source
 from bench.whatif.target import Target
 
@@ -24,17 +26,37 @@ NO_COMMUNICATION = (
 
 @dataclass(frozen=True)
 class AtApi:
-    """The same request at an API; `ratio` is the estimate over the API's price, `break_even` the utilisation."""
+    """The same request at an API. `full_load_share` is the break-even utilisation, also where it is above 1 (never).
 
-    api: str
-    usd_per_request: float
+    `ratio` is the estimate at the assumed utilisation over the API's price; both have the one-off costs in them.
+    `full_load_share` is None where those alone are more than the API asks.
+    """
+
+    request: ApiRequest
     ratio: Estimate
-    break_even: float | None
+    full_load_share: Estimate | None
+
+    @property
+    def api(self) -> str:
+        return self.request.name
+
+    @property
+    def usd_per_request(self) -> float:
+        return self.request.usd_per_request
+
+    @property
+    def break_even(self) -> float | None:
+        """The utilisation from which the hardware is cheaper; None: never."""
+        share = self.full_load_share
+        return None if share is None or share.value > 1 else share.value
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Estimated dollars; `limit` of each is the floor of that hardware. Input and output add up to the bill."""
+    """Estimated dollars; `limit` of each is the floor of that hardware. Input and output add up to the bill.
+
+    Input is a million uncached prompt tokens. The one-off cost is in the comparison with APIs alone.
+    """
 
     rate: HourlyRate
     utilisation: float
@@ -42,6 +64,8 @@ class Bill:
     output_usd_per_mtok: Ranged | None
     blended_usd_per_mtok: Ranged
     usd_per_request: Ranged
+    one_off: OneOff | None
+    one_off_usd_per_request: float
     apis: tuple[AtApi, ...]
 
     def cheapest_api(self) -> AtApi | None:
@@ -174,29 +198,52 @@ def _bill(source: Source, target: Target, devices: int, timed: Speeds, choices: 
     if target.whole and target.usd_per_hour is None:
         raise InputError("the row that was measured there has no price")
     price = targets.rate(target, devices, choices, source.figures.facts)
-    per_second = dollars.bill_usd(price.usd_per_hour, 1.0, choices.utilisation)
-    prompt, new = work.batch_size * work.input_tokens, work.batch_size * work.output_tokens
+    # A serverless machine is paid only while it serves: it has no idle hours.
+    utilisation = 1.0 if price.kind == "serverless" else choices.utilisation
+    per_second = dollars.bill_usd(price.usd_per_hour, 1.0, utilisation)
+    uncached = work.batch_size * sources.uncached(source.row.cell)
+    new = work.batch_size * work.output_tokens
     decode = timed.decode_s
     request = timed.e2el_s.times(per_second / work.batch_size)
+    beside = one_off_usd(choices, work.input_tokens + work.output_tokens)
     return Bill(
         rate=price,
-        utilisation=choices.utilisation,
+        utilisation=utilisation,
         # One output token has no decode to split the bill with.
-        input_usd_per_mtok=None if decode is None else timed.ttft_s.times(dollars.per_mtok(per_second, prompt)),
+        input_usd_per_mtok=None
+        if decode is None or not uncached
+        else timed.ttft_s.times(dollars.per_mtok(per_second, uncached)),
         output_usd_per_mtok=None if decode is None else decode.times(dollars.per_mtok(per_second, new)),
-        blended_usd_per_mtok=timed.e2el_s.times(dollars.per_mtok(per_second, prompt + new)),
+        blended_usd_per_mtok=timed.e2el_s.times(
+            dollars.per_mtok(per_second, work.batch_size * work.input_tokens + new)
+        ),
         usd_per_request=request,
-        apis=tuple(_at_api(name, work, request.estimate, choices) for name in choices.apis or api_prices.DEFAULT_APIS),
+        one_off=choices.one_off,
+        one_off_usd_per_request=beside,
+        apis=tuple(_against(one, request.estimate, utilisation, beside) for one in _requests(work, choices)),
     )
 
 
-def _at_api(name: str, work: Workload, request: Estimate, choices: CostChoices) -> AtApi:
-    price = request_at_api_usd(name, work.input_tokens, work.cached_tokens, work.output_tokens, choices)
-    full_load = request.value * choices.utilisation
-    return AtApi(name, price, request.times(1 / price), dollars.break_even_utilisation(full_load, price))
+def one_off_usd(choices: CostChoices, tokens: int) -> float:
+    """What a request of so many tokens bears of a cost that is paid once, in USD; 0 where there is none."""
+    return 0.0 if choices.one_off is None else owned.one_off_usd_per_mtok(choices.one_off) * tokens / dollars.MTOK
 
 
-def request_at_api_usd(name: str, prompt: int, cached: int, new: int, choices: CostChoices) -> float:
-    """USD of one request at an API; of the prompt at least the cached tokens and the assumed share are in its cache."""
-    at_least = max(cached, round(choices.api_cached_share * prompt))
-    return api_prices.lookup(name, choices.as_of, choices.api_price_files).request_usd(prompt - at_least, new, at_least)
+def check_apis(source: Source, choices: CostChoices) -> None:
+    """Raises InputError for an API that nothing can be compared with: once for all targets, and not as a reason."""
+    _requests(source.row.cell.workload, choices)
+
+
+def _requests(work: Workload, choices: CostChoices) -> list[ApiRequest]:
+    return [
+        at_api.request(name, work.input_tokens, work.cached_tokens, work.output_tokens, choices)
+        for name in at_api.names(choices)
+    ]
+
+
+def _against(one: ApiRequest, own: Estimate, utilisation: float, beside: float) -> AtApi:
+    """`own`: a request at the utilisation; `beside`: what it costs at any utilisation."""
+    whole = total(own, Estimate(beside, beside, beside, own.n)) if beside else own
+    left = one.usd_per_request - beside
+    share = own.times(utilisation).times(1 / left) if left > 0 else None
+    return AtApi(one, whole.times(1 / one.usd_per_request), share)

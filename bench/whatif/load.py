@@ -31,6 +31,10 @@ class Load:
     def uncached_tokens(self) -> int:
         return self.input_tokens - self.cached_tokens
 
+    @property
+    def requests_per_month(self) -> float:
+        return self.requests_per_s * SECONDS_PER_HOUR * HOURS_PER_MONTH
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -47,7 +51,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as it was measured (or projected), and the price of what ran it: one replica."""
+    """A batch as it was measured (or projected), and the price of what ran it: one replica.
+
+    `usd_per_hour` is for an hour that serves, and `served_share` of all hours do (`HourlyRate`); with
+    `paid_while_serving` only those are paid in which it is busy. `one_off_usd_per_request` is that of the load's
+    requests; the electricity is that of the measured ones, None where the hourly rate has it.
+    """
 
     rows: int
     uncached_tokens: int
@@ -55,6 +64,15 @@ class Batch:
     ttft_s: Estimate
     tpot_s: Estimate | None
     usd_per_hour: float
+    served_share: float = 1.0
+    paid_while_serving: bool = False
+    one_off_usd_per_request: float = 0.0
+    electricity_usd_per_request: Estimate | None = None
+
+    @property
+    def whole_s(self) -> float:
+        """The time of the batch at its own lengths."""
+        return self.ttft_s.value + (0.0 if self.tpot_s is None else self.tpot_s.value * (self.output_tokens - 1))
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,8 @@ class Served:
     """What the load takes. `ttft_s` and `e2el_s` hold the time in which a batch gathers, `gather_s`.
 
     `replicas_low` and `replicas_high` are those at the ends of the measurement's interval; None with one replicate.
+    `electricity_usd_per_request` is what the load's request takes of it, where the hourly rate has none in it; it is in
+    `usd_per_month`, as is the one-off cost.
     """
 
     batch_s: Estimate
@@ -87,6 +107,7 @@ class Served:
     replicas_low: int | None
     replicas_high: int | None
     utilisation: float
+    electricity_usd_per_request: Estimate | None
     usd_per_month: Estimate
     misses: tuple[Miss, ...]
     may_miss: tuple[str, ...]
@@ -96,21 +117,21 @@ def served(batch: Batch, load: Load, limits: Limits) -> Served:
     """The load on replicas of one batch.
 
     The prefill of N uncached tokens takes N/S of the measured one, M new tokens M − 1 steps. `batch.tpot_s` must be
-    there if more than one token is asked for.
+    there if more than one token is asked for. Electricity is in proportion to the time.
     """
     prefill = batch.ttft_s.times(load.uncached_tokens / batch.uncached_tokens)
     steps = load.output_tokens - 1
     step = batch.tpot_s if steps else None
     whole = prefill if step is None else total(prefill, step.times(steps))
-    replicas = copies(load, batch.rows, whole.value)
-    low = None if whole.low is None else copies(load, batch.rows, whole.low)
-    high = None if whole.high is None else copies(load, batch.rows, whole.high)
+    share = batch.served_share
+    replicas = copies(load, batch.rows, whole.value, share)
+    low = None if whole.low is None else copies(load, batch.rows, whole.low, share)
+    high = None if whole.high is None else copies(load, batch.rows, whole.high, share)
     gather_s = batch.rows * replicas / load.requests_per_s if batch.rows > 1 else 0.0
-    ttft, e2el = _later(prefill, gather_s), _later(whole, gather_s)
-    monthly = batch.usd_per_hour * HOURS_PER_MONTH
-    usd = Estimate(
-        replicas * monthly, None if low is None else low * monthly, None if high is None else high * monthly, whole.n
-    )
+    ttft, e2el = _plus(prefill, gather_s), _plus(whole, gather_s)
+    power = batch.electricity_usd_per_request
+    power = None if power is None else power.times(whole.value / batch.whole_s)
+    usd = _usd_per_month(batch, load, whole, (replicas, low, high), power)
     misses, may_miss = _against(limits, ttft, step, e2el, usd)
     return Served(
         batch_s=whole,
@@ -118,26 +139,45 @@ def served(batch: Batch, load: Load, limits: Limits) -> Served:
         ttft_s=ttft,
         tpot_s=step,
         e2el_s=e2el,
-        capacity_per_s=batch.rows / whole.value,
+        capacity_per_s=batch.rows / whole.value * share,
         replicas=replicas,
         replicas_low=low,
         replicas_high=high,
-        utilisation=load.requests_per_s * whole.value / (batch.rows * replicas),
+        utilisation=load.requests_per_s * whole.value / (batch.rows * replicas * share),
+        electricity_usd_per_request=power,
         usd_per_month=usd,
         misses=misses,
         may_miss=may_miss,
     )
 
 
-def copies(load: Load, rows: int, batch_s: float) -> int:
+def _usd_per_month(
+    batch: Batch, load: Load, whole: Estimate, replicas: tuple[int, int | None, int | None], power: Estimate | None
+) -> Estimate:
+    """Of the replicas' hours, or of the seconds that serve; and of what each request costs beside them."""
+    if batch.paid_while_serving:
+        busy_s = load.requests_per_month / batch.rows
+        hours = whole.times(busy_s * batch.usd_per_hour / SECONDS_PER_HOUR)
+    else:
+        monthly = batch.usd_per_hour * HOURS_PER_MONTH * batch.served_share
+        value, low, high = replicas
+        ends = (None if low is None else low * monthly, None if high is None else high * monthly)
+        hours = Estimate(value * monthly, *ends, whole.n)
+    usd = _plus(hours, batch.one_off_usd_per_request * load.requests_per_month)
+    return usd if power is None else total(usd, power.times(load.requests_per_month))
+
+
+def copies(load: Load, rows: int, batch_s: float, served_share: float = 1.0) -> int:
     """Replicas for a load: X / (B / time · the highest utilisation), rounded up, but not for an error of floats.
+
+    A replica that serves for a share of all hours has that share of its capacity.
 
     Ten requests a second, batches of 8 in 2 s (4 a second), at most 70 % busy: 10 / 2.8 = 3.57.
 
-    >>> copies(Load(10.0, 1, 1), 8, 2.0)
-    4
+    >>> copies(Load(10.0, 1, 1), 8, 2.0), copies(Load(10.0, 1, 1), 8, 2.0, served_share=0.5)
+    (4, 8)
     """
-    needed = load.requests_per_s * batch_s / (rows * load.max_utilisation)
+    needed = load.requests_per_s * batch_s / (rows * load.max_utilisation * served_share)
     return max(1, math.ceil(needed * (1 - 1e-12)))
 
 
@@ -149,7 +189,7 @@ def api_usd_per_month(load: Load, usd_per_request: float) -> float:
     >>> api_usd_per_month(Load(1.0, 1, 1), 0.001)
     2628.0
     """
-    return load.requests_per_s * SECONDS_PER_HOUR * HOURS_PER_MONTH * usd_per_request
+    return load.requests_per_month * usd_per_request
 
 
 def distance(batch_uncached: int, batch_output: int, load: Load) -> float:
@@ -169,10 +209,11 @@ def far(batch_uncached: int, batch_output: int, load: Load) -> bool:
     return any(not 1 / FAR <= factor <= FAR for factor in factors)
 
 
-def _later(time: Estimate, by: float) -> Estimate:
-    low = None if time.low is None else time.low + by
-    high = None if time.high is None else time.high + by
-    return Estimate(time.value + by, low, high, time.n)
+def _plus(of: Estimate, by: float) -> Estimate:
+    """With something exact added to it."""
+    low = None if of.low is None else of.low + by
+    high = None if of.high is None else of.high + by
+    return Estimate(of.value + by, low, high, of.n)
 
 
 def _against(

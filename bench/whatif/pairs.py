@@ -1,7 +1,7 @@
 """How far estimates are from measurements, where the same cell was measured on the hardware that it is carried to."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from statistics import median
 
@@ -45,15 +45,15 @@ def with_ratios(found: Projected, measured: Source) -> Projected:
     )
 
 
-def both_ways(found: Sequence[Source], asked: Asked) -> list[Projected]:
-    """Every two rows of equal cells on two kinds of machine, each carried to the other's."""
+def both_ways(found: Sequence[Source], asked: Callable[[Source], Asked]) -> list[Projected]:
+    """Every two rows of equal cells on two kinds of machine, each carried to the other's at what is `asked` for it."""
     usable = [one for one in found if sources.refusal(one) is None]
     pairs = []
     for index, one in enumerate(usable):
         for other in usable[index + 1 :]:
             same = sources.identity(one.row.cell) == sources.identity(other.row.cell)
             if same and sources.hardware(one.row) != sources.hardware(other.row):
-                pairs += [_carried(one, other, asked), _carried(other, one, asked)]
+                pairs += [_carried(one, other, asked(one)), _carried(other, one, asked(other))]
     return pairs
 
 
@@ -86,15 +86,14 @@ def summary(found: Iterable[Projected]) -> str:
 def _carried(one: Source, other: Source, asked: Asked) -> Projected:
     """`one` on the whole machine of `other`, at that one's own price."""
     assert other.ceiling is not None
-    rate = None if other.row.dollars is None else other.row.dollars.rate.usd_per_hour
     target = Target(
         name=sources.where(other.row),
         vendor=sources.vendor(other.row),
         ceiling=other.ceiling,
         memory_bytes=sources.memory_bytes(other.row),
         basis=other.figures.roofline.basis,
-        usd_per_hour=rate,
         whole=True,
+        rate=None if other.row.dollars is None else other.row.dollars.rate,
     )
     found = carried(one, target, asked)
     return found if found.speeds is None else with_ratios(found, other)

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from bench.cost import api_prices
 from bench.metrics.statistics import Estimate
 from bench.report.table import NONE, number, percent, spread
-from bench.whatif import draw
+from bench.whatif import at_api, draw
+from bench.whatif.at_api import ApiRequest
 from bench.whatif.candidates import Candidate, Considered, described, dollars
 from bench.whatif.draw import Column, Grid
 from bench.whatif.load import HOURS_PER_MONTH, Limits, Load, Miss
@@ -17,10 +17,10 @@ NOT_MEASURED = "latency not measured"
 _MS = 1e3
 
 _COLUMNS = (
-    Column("#"),
-    Column("kind", left=True),
+    Column("#", repeated=True),
+    Column("kind", left=True, repeated=True),
     Column("what", left=True),
-    Column("where", "cost", left=True),
+    Column("where", left=True),
     Column("replicas", "cost"),
     Column("busy", "cost"),
     Column("$ per month", "cost"),
@@ -34,10 +34,11 @@ _COLUMNS = (
 
 def render(found: Considered, load: Load, limits: Limits, form: str, width: int | None = None) -> str:
     """The whole plan in one of `draw.FORMATS`."""
+    flat = draw.finite([_flat(one, limits) for one in found.candidates])
     if form == "csv":
-        return draw.comma_separated([_flat(one, limits) for one in found.candidates])
+        return draw.comma_separated(flat)
     if form == "json":
-        return _json(found, load, limits)
+        return _json(found, flat, load, limits)
     grid = Grid(_COLUMNS, [_line(index, one, limits) for index, one in enumerate(found.candidates, 1)])
     top = [answer(found.candidates, limits), asked(load, limits)]
     if form == "md":
@@ -118,15 +119,16 @@ def asked(load: Load, limits: Limits) -> str:
 def notes(found: Considered) -> list[str]:
     """What the figures assume, in general and of each candidate."""
     general = [
-        f"$ per month: replicas × $ per hour × {HOURS_PER_MONTH}; at an API the price of the request × requests. In "
-        "brackets the range from the measurement's interval alone.",
+        f"$ per month: replicas × $ per hour × {HOURS_PER_MONTH} hours; at an API the price of the request × requests. "
+        "In brackets the range from the measurement's interval alone.",
         "Replicas: requests/s over a replica's capacity (batch / its time) at the highest utilisation, rounded up; in "
         "brackets their range.",
         "Times are those of the measured batch, scaled linearly: the prefill by uncached prompt tokens, the decode by "
         "steps. TTFT is without queueing: how requests queue is measured under load, not here.",
         "A static batch must fill: B requests take B × replicas / X seconds to arrive, which is in TTFT and E2EL where "
         "B is above 1. An engine that batches continuously does not wait so.",
-        f"API prices: {api_prices.source()}. Quality not compared.",
+        "Tokens are the measured model's (tokenizers differ). Quality not compared.",
+        *at_api.notes(one.request for one in found.candidates if one.request is not None),
     ]
     return general + draw.numbered([one.notes for one in found.candidates]) + list(found.left_out)
 
@@ -185,7 +187,8 @@ def _limits(limits: Limits) -> str:
 
 def _flat(one: Candidate, limits: Limits) -> dict[str, Any]:
     """One line of plain values; SI units and dollars in the names, nothing rounded."""
-    of = one.served
+    of, batch, request = one.served, one.batch, one.request
+    power = None if of is None else of.electricity_usd_per_request
     line: dict[str, Any] = {
         "kind": one.kind,
         "what": one.name,
@@ -197,12 +200,16 @@ def _flat(one: Candidate, limits: Limits) -> dict[str, Any]:
         "utilisation": None if of is None else of.utilisation,
         "capacity_requests_per_s": None if of is None else of.capacity_per_s,
         "gather_s": None if of is None else of.gather_s,
-        "usd_per_hour_each": one.usd_per_hour,
-        "usd_per_request": one.usd_per_request,
+        "usd_per_hour_each": None if batch is None else batch.usd_per_hour,
+        "served_share": None if batch is None else batch.served_share,
+        "one_off_usd_per_request": None if batch is None else batch.one_off_usd_per_request,
+        **_interval("electricity_usd_per_request", power),
+        "usd_per_request": None if request is None else request.usd_per_request,
         **_interval("usd_per_month", one.usd_per_month),
     }
     for name in ("ttft_s", "tpot_s", "e2el_s", "batch_s"):
         line.update(_interval(name, None if of is None else getattr(of, name)))
+    line.update(dict.fromkeys(API_KEYS) if request is None else _priced(request))
     line["misses"] = "; ".join(_miss(miss) for miss in one.misses)
     line["limits"] = _verdict(one, limits)
     return line
@@ -214,7 +221,14 @@ def _interval(name: str, of: Estimate | None) -> dict[str, float | None]:
     return {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}
 
 
-def _json(found: Considered, load: Load, limits: Limits) -> str:
+API_KEYS = tuple(f"api_{name}" for name in at_api.PLAIN)
+
+
+def _priced(of: ApiRequest) -> dict[str, Any]:
+    return {f"api_{name}": value for name, value in at_api.plain(of).items()}
+
+
+def _json(found: Considered, flat: Sequence[dict[str, Any]], load: Load, limits: Limits) -> str:
     whole = {
         "schema_version": SCHEMA_VERSION,
         "answer": answer(found.candidates, limits),
@@ -231,7 +245,10 @@ def _json(found: Considered, load: Load, limits: Limits) -> str:
             "e2el_s": limits.e2el_s,
             "usd_per_month": limits.usd_per_month,
         },
-        "candidates": [{**_flat(one, limits), "notes": list(one.notes)} for one in found.candidates],
+        "candidates": [
+            {**line, "notes": [*one.notes, *(at_api.notes([one.request]) if one.request is not None else ())]}
+            for line, one in zip(flat, found.candidates, strict=True)
+        ],
         "left_out": list(found.left_out),
         "notes": notes(found),
     }

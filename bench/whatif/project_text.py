@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
+from bench.cost import break_even
 from bench.metrics.statistics import Estimate
 from bench.report import table
 from bench.report.table import NONE, number, percent, spread
-from bench.whatif import draw, pairs
+from bench.whatif import at_api, draw, pairs
 from bench.whatif import source as sources
-from bench.whatif.carry import GB, NO_COMMUNICATION, AtApi, Projected
+from bench.whatif.carry import GB, NO_COMMUNICATION, AtApi, Bill, Projected
 from bench.whatif.draw import Column, Grid
 from bench.whatif.projection import Ranged
 
@@ -20,10 +20,10 @@ TITLE = "Estimates, not measurements: rows carried to other hardware by the roof
 _MS = 1e3
 
 _COLUMNS = (
-    Column("#"),
+    Column("#", repeated=True),
     Column("measured row", left=True),
     Column("onto", left=True),
-    Column("kind", left=True),
+    Column("kind", left=True, repeated=True),
     Column("needs GB estimate", "speed"),
     Column("TTFT ms estimate", "speed"),
     Column("TPOT ms estimate", "speed"),
@@ -46,8 +46,9 @@ _COLUMNS = (
 
 def render(found: Sequence[Projected], form: str, width: int | None = None) -> str:
     """All rows in one of `draw.FORMATS`."""
+    flat = draw.finite([_flat(one) for one in found])
     if form == "csv":
-        return draw.comma_separated([_flat(one) for one in found])
+        return draw.comma_separated(flat)
     if form == "json":
         return _json(found)
     models = {table.model(one.source.row) for one in found}
@@ -88,11 +89,27 @@ def _said(one: Projected) -> list[str]:
         said.append(f"{one.target.name}: {one.target.basis}.")
     if one.bill is not None:
         said.append(f"Hardware price: {one.bill.rate.basis}.")
-        said.append(f"Utilisation {percent(one.bill.utilisation)}. Quality not compared.")
-        api = one.bill.cheapest_api()
-        if api is not None:
-            said.append(f"vs API and break-even: against {api.api} for the same request.")
+        said += _dollar_notes(one.bill)
+    if one.speeds is not None and row.cell.workload.cached_tokens:
+        said.append(
+            "prefill tok/s and $/Mtok in count uncached prompt tokens: cached ones have no price of their own here."
+        )
     return said
+
+
+def _dollar_notes(bill: Bill) -> list[str]:
+    idle = " (serverless: paid while it serves)" if bill.rate.kind == "serverless" else ""
+    said = [f"Utilisation {percent(bill.utilisation)}{idle}. Quality not compared."]
+    if bill.one_off is not None:
+        said.append(
+            f"One-off: ${bill.one_off.usd:g} for {bill.one_off.what} over {bill.one_off.mtok:g} Mtok, "
+            f"${number(bill.one_off_usd_per_request)} a request, is in vs API and break-even, and not in the other "
+            "dollars."
+        )
+    api = bill.cheapest_api()
+    if api is not None:
+        said.append(f"vs API and break-even: against {api.api} for the same request.")
+    return [*said, *at_api.notes(one.request for one in bill.apis)]
 
 
 def _line(index: int, one: Projected, model: bool, lengths: bool) -> tuple[str, ...]:
@@ -120,7 +137,7 @@ def _line(index: int, one: Projected, model: bool, lengths: bool) -> tuple[str, 
         *(_plain(value) for value in usd),
         NONE if bill is None else number(bill.blended_usd_per_mtok.limit),
         NONE if api is None else f"{number(api.ratio.value)}×{spread(api.ratio)}",
-        _break_even(api, 1.0 if bill is None else bill.utilisation),
+        _break_even(api),
         *(
             NONE if ratios is None or getattr(ratios, name) is None else f"{getattr(ratios, name):.2f}×"
             for name in pairs.QUANTITIES
@@ -147,12 +164,11 @@ def _plain(of: Ranged | None) -> str:
     return NONE if of is None else number(of.estimate.value) + spread(of.estimate)
 
 
-def _break_even(api: AtApi | None, utilisation: float) -> str:
+def _break_even(api: AtApi | None) -> str:
     """With a question mark where the interval reaches to both sides of "never"."""
     if api is None:
         return NONE
-    low, high = api.ratio.low, api.ratio.high
-    doubt = "?" if low is not None and high is not None and low * utilisation <= 1 < high * utilisation else ""
+    doubt = "?" if api.full_load_share is not None and break_even.in_doubt(api.full_load_share) else ""
     return ("never" if api.break_even is None else percent(api.break_even)) + doubt
 
 
@@ -168,8 +184,11 @@ def _flat(one: Projected) -> dict[str, Any]:
     api = None if one.bill is None else one.bill.cheapest_api()
     line["usd_per_hour"] = None if one.bill is None else one.bill.rate.usd_per_hour
     line["utilisation"] = None if one.bill is None else one.bill.utilisation
+    line["one_off_usd_per_request"] = None if one.bill is None else one.bill.one_off_usd_per_request
     line["cheapest_api"] = None if api is None else api.api
     line["cheapest_api_usd_per_request"] = None if api is None else api.usd_per_request
+    rests_on = dict.fromkeys(at_api.PLAIN) if api is None else at_api.plain(api.request)
+    line.update({f"cheapest_api_{name}": value for name, value in rests_on.items()})
     line["estimate_ratio_to_cheapest_api"] = None if api is None else api.ratio.value
     line["estimate_break_even_utilisation"] = None if api is None else api.break_even
     for name in pairs.QUANTITIES:
@@ -191,6 +210,7 @@ def _named(one: Projected) -> dict[str, Any]:
         "runner": row.cell.runner.name,
         "batch_size": work.batch_size,
         "input_tokens": work.input_tokens,
+        "cached_tokens": work.cached_tokens,
         "output_tokens": work.output_tokens,
         "measured_on": sources.where(row),
         "onto": one.target.name,
@@ -240,9 +260,8 @@ def _nested(one: Projected) -> dict[str, Any]:
     whole["usd_per_hour"] = None if bill is None else bill.rate.usd_per_hour
     whole["hardware_price"] = None if bill is None else bill.rate.basis
     whole["utilisation"] = None if bill is None else bill.utilisation
-    whole["apis"] = [
-        {**asdict(api), "kind": ESTIMATE, "ratio": _interval(api.ratio)} for api in (() if bill is None else bill.apis)
-    ]
+    whole["one_off_usd_per_request"] = None if bill is None else bill.one_off_usd_per_request
+    whole["apis"] = [_at_api(one) for one in (() if bill is None else bill.apis)]
     whole["over_measured"] = (
         None
         if one.ratios is None
@@ -254,6 +273,17 @@ def _nested(one: Projected) -> dict[str, Any]:
     )
     whole["reasons"], whole["warnings"] = list(one.reasons), list(one.warnings)
     return whole
+
+
+def _at_api(one: AtApi) -> dict[str, Any]:
+    return {
+        "kind": ESTIMATE,
+        "api": one.api,
+        "usd_per_request": one.usd_per_request,
+        "ratio": _interval(one.ratio),
+        "break_even": one.break_even,
+        **at_api.plain(one.request),
+    }
 
 
 def _object(of: Ranged | None) -> dict[str, Any] | None:

@@ -52,7 +52,10 @@ class Shares:
 
 @dataclass(frozen=True)
 class Speeds:
-    """Times and rates of a batch on other hardware; None where a share or a rate is missing."""
+    """Times and rates of a batch on other hardware; None where a share or a rate is missing.
+
+    The prefill rate counts uncached prompt tokens, as that of a measured row does.
+    """
 
     ttft_s: Ranged | None
     tpot_s: Ranged | None
@@ -98,12 +101,13 @@ def speeds(work: Work, batch: Workload, reached: Shares, ceiling: Ceiling, devic
     decode = None if tpot is None else tpot.times(batch.output_tokens - 1)
     e2el = ttft if batch.output_tokens == 1 else None if ttft is None or decode is None else ttft.plus(decode)
     rows = batch.batch_size
+    uncached = batch.input_tokens - batch.cached_tokens
     return Speeds(
         ttft_s=ttft,
         tpot_s=tpot,
         decode_s=decode,
         e2el_s=e2el,
-        prefill_tokens_per_s=None if ttft is None else ttft.into(rows * batch.input_tokens),
+        prefill_tokens_per_s=None if ttft is None or uncached < 1 else ttft.into(rows * uncached),
         decode_tokens_per_s=None if tpot is None else tpot.into(rows),
         output_tokens_per_s=None if e2el is None else e2el.into(rows * batch.output_tokens),
     )

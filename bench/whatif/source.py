@@ -46,8 +46,15 @@ def named(row: Row) -> str:
 
 
 def lengths_of(cell: Cell) -> str:
-    """Prompt and new tokens of a row of the batch."""
-    return f"{cell.workload.input_tokens} + {cell.workload.output_tokens}"
+    """Prompt and new tokens of a row of the batch, such as "1000 + 200" or "1000 (900 cached) + 200"."""
+    work = cell.workload
+    cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
+    return f"{work.input_tokens}{cached} + {work.output_tokens}"
+
+
+def uncached(cell: Cell) -> int:
+    """Prompt tokens of a row of the batch that were not in the cache."""
+    return cell.workload.input_tokens - cell.workload.cached_tokens
 
 
 def used(row: Row) -> tuple[Accelerator, ...]:

@@ -17,15 +17,16 @@ from bench.hardware.datasheet import Spec
 from bench.schema import Accelerator, Ceiling, Ceilings, CostChoices, ModelFacts
 
 CPU = "CPU"
-MOST_USD_PER_HOUR = 1e9
-"""No device costs more in an hour."""
+LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR = 1e-9, 1e9
+"""What a device may cost in an hour: what lies beyond is a slip of the finger, and overflows."""
 
 
 @dataclass(frozen=True)
 class Target:
     """One kind of device. `ceiling` and `memory_bytes` are those of a single one; `most` is how many there can be.
 
-    A `whole` target is the very machine that a row was measured on: nothing about it is chosen or checked.
+    A `whole` target is the very machine that a row was measured on: nothing about it is chosen or checked, and its
+    `rate` is that row's.
     `usd_per_hour` is the price of a single device, where it was stated with the target.
     """
 
@@ -39,6 +40,7 @@ class Target:
     most: int | None = None
     usd_per_hour: float | None = None
     whole: bool = False
+    rate: HourlyRate | None = None
 
 
 def parse(text: str, warn: Callable[[str], None]) -> list[Target]:
@@ -88,12 +90,15 @@ def vendor(device: Accelerator) -> str:
 def rate(target: Target, devices: int, choices: CostChoices, facts: ModelFacts) -> HourlyRate:
     """The hourly price of so many devices: stated (`choices` for all together, the target for one), else of the list.
 
-    Raises InputError where the list has none, naming the remedy.
+    Raises InputError where the list has none, naming the remedy, and for a price that nobody asks.
     """
+    if target.rate is not None:
+        return target.rate
     if target.usd_per_hour is not None:
         total = target.usd_per_hour * devices
         return HourlyRate(total, f"${total:g} per hour = {devices} × ${target.usd_per_hour:g} as stated")
     if choices.usd_per_hour is not None:
+        check_price("--usd-per-hour", choices.usd_per_hour)
         return HourlyRate(choices.usd_per_hour, f"${choices.usd_per_hour:g} per hour as stated")
     if target.machine is None:
         try:
@@ -102,6 +107,13 @@ def rate(target: Target, devices: int, choices: CostChoices, facts: ModelFacts) 
             why = error.lines[0].partition(";")[0]
             raise InputError(f"{why}; state one: --onto '{target.name}=USD'") from None
     return hourly.rate(choices, target.machine.environment, _used(target, devices, facts))
+
+
+def check_price(option: str, usd_per_hour: float) -> None:
+    """Raises InputError naming the option for an hourly price that is too small or too large to be meant."""
+    if not LEAST_USD_PER_HOUR < usd_per_hour < MOST_USD_PER_HOUR:
+        least, most = LEAST_USD_PER_HOUR, MOST_USD_PER_HOUR
+        raise InputError(f"{option}: ${usd_per_hour:g} is no price of an hour (above ${least:g}, below ${most:g})")
 
 
 def _used(target: Target, devices: int, facts: ModelFacts) -> ModelFacts:
@@ -150,7 +162,7 @@ def _price(text: str, whole: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < MOST_USD_PER_HOUR:
+    if not LEAST_USD_PER_HOUR < value < MOST_USD_PER_HOUR:
         raise InputError(f"--onto: {text!r} in {whole!r} is no price; write PART=USD, such as L4=0.80")
     return value
 
