@@ -1,7 +1,7 @@
 """How long it takes to compare every record with every API at every hourly price, beside a plain Python loop.
 
-    python scripts/compare_all.py                              10,000 records × 50 APIs × 20 hourly prices
-    python scripts/compare_all.py --records 100000             with more records: memory must not grow with them
+    .venv/bin/python scripts/compare_all.py                    10,000 records × 50 APIs × 20 hourly prices
+    .venv/bin/python scripts/compare_all.py --records 100000   with more records: memory must not grow with them
 
 Records are drawn: times, batch sizes, and lengths that repeat (a matrix) or not (a trace). APIs and hourly prices are
 real: looked up one by one in a process that has read no prices yet, which is counted. Prints seconds, the ratio to a
@@ -18,13 +18,17 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-import numpy as np
+try:
+    import numpy as np
 
-from bench.cost import api_prices, hardware_prices
-from bench.cost.dollars import bill_usd
-from bench.cost.grid import Grid, Lengths, compare_all
-from bench.cost.tariff import Tariff
-from bench.errors import InputError
+    from bench.cost import api_prices, hardware_prices
+    from bench.cost.dollars import bill_usd
+    from bench.cost.grid import Grid, Lengths, compare_all
+    from bench.cost.tariff import Tariff
+    from bench.errors import InputError
+except ModuleNotFoundError as error:
+    print(f"error: {error.name} is missing; run ./scripts/bench once, then this with .venv/bin/python", file=sys.stderr)
+    sys.exit(2)
 
 MATRIX = 60
 """Distinct lengths of the records that belong to a matrix; every second one has lengths of its own."""
@@ -99,6 +103,10 @@ def main() -> None:
     options.add_argument("--part", type=int, default=200, help="records for the plain loop")
     options.add_argument("--names", action="store_true", help="only list names of APIs that have a price")
     chosen = options.parse_args()
+    for name in ("records", "apis", "prices", "part"):
+        if getattr(chosen, name) < 1:
+            print(f"error: --{name}: must be at least 1 (got {getattr(chosen, name)})", file=sys.stderr)
+            sys.exit(2)
     if chosen.names:
         print(*names(chosen.apis), sep="\n")
         return

@@ -1,6 +1,6 @@
 """Count the tokens of `bench/data/text_sample.txt` with tokenizer files, as rows for `bench/data/text_tokens.csv`.
 
-    python scripts/count_text.py --check llama-3=FOLDER/tokenizer.json smollm2=FILE.gguf
+    .venv/bin/python scripts/count_text.py --check llama-3=FOLDER/tokenizer.json smollm2=FILE.gguf
 
 A recipe is NAME=FILE, and the file's name says how it is read:
 

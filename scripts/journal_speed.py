@@ -1,7 +1,7 @@
 """How fast stored records become a priced table, and how much memory that takes, each in a fresh process.
 
-    python scripts/journal_speed.py                      10,000 records, five times
-    python scripts/journal_speed.py --megabytes 1000     the memory while a journal of that size is streamed
+    .venv/bin/python scripts/journal_speed.py                      10,000 records, five times
+    .venv/bin/python scripts/journal_speed.py --megabytes 1000     the memory while a journal of that size is streamed
 
 Records have a real measurement's shape, with noisy times, at least five replicates a cell. Prints the seconds of
 the whole process (start and imports included), of reading, judging and pricing alone, and the peak resident memory.

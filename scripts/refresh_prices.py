@@ -1,8 +1,8 @@
 """Rebuilds the AWS and Azure rows of the hourly price list from their public price APIs. Online; needs no account.
 
-    python scripts/refresh_prices.py --dry-run           what would change
-    python scripts/refresh_prices.py                     write bench/data/hourly_prices.csv
-    python scripts/refresh_prices.py --only azure --azure-region westeurope --out my_prices.csv
+    .venv/bin/python scripts/refresh_prices.py --dry-run           what would change
+    .venv/bin/python scripts/refresh_prices.py                     write bench/data/hourly_prices.csv
+    .venv/bin/python scripts/refresh_prices.py --only azure --azure-region westeurope --out my_prices.csv
 
 Which AWS families and Azure sizes are asked for follows from the rows that the list has, and from `MORE_FAMILIES`. Rows
 of other providers and older rows of these stay: they are what a replay of an earlier day reads. New rows carry today's
@@ -33,7 +33,11 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode, urlsplit
 from urllib.request import Request, urlopen
 
-from bench.cost.price_file import COLUMNS, row
+try:
+    from bench.cost.price_file import COLUMNS, row
+except ModuleNotFoundError as error:
+    print(f"error: {error.name} is missing; run ./scripts/bench once, then this with .venv/bin/python", file=sys.stderr)
+    sys.exit(2)
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "bench" / "data" / "hourly_prices.csv"

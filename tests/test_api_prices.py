@@ -95,7 +95,7 @@ def test_every_default_has_a_price(name: str) -> None:
         ),
         ("openai/davinci-of-the-future", "bench prices api openai"),
         ("openai/gpt-4o@flex", "@flex is not known; the only such end is @batch"),
-        ("openai/gpt-4o@batch@batch", "@batch is not known"),
+        ("openai/gpt-4o@batch@batch", "@batch stands there more than once; write openai/gpt-4o@batch"),
         ("groq/llama-3.1-8b-instant@batch", "no batch price is known; groq/llama-3.1-8b-instant without @batch is"),
         ("openai/whisper-1", "no token price is known for openai/whisper-1; choose another --api"),
         ("my-openai-proxy/gpt-4o", "unknown API provider 'my-openai-proxy'"),
@@ -121,18 +121,26 @@ def test_providers_and_models_are_listed() -> None:
 
 def test_every_listed_model_has_a_price_and_notes() -> None:
     """The sweep over every provider: what is listed can be asked for, by the day, with batch, and in words."""
-    priced = 0
+    priced = text = 0
     on = date(2026, 11, 20)
     for provider in api_prices.providers():
         for model in api_prices.models(provider):
-            found = api_prices.lookup(f"{provider}/{model}")
+            found = api_prices.listed(f"{provider}/{model}")
             assert found.request_usd(1000, 1000) > 0
+            if api_prices.is_text(found.name):
+                assert api_prices.lookup(found.name) == found
+                assert found.output_usd_per_mtok > 0
+                text += 1
+            else:
+                with pytest.raises(InputError, match="choose a text model"):
+                    api_prices.lookup(found.name)
             assert all("\n" not in note for note in found.notes(on))
             assert api_prices.history(found.name)
             for one in api_prices.opinions(f"{provider}/{model}@batch"):
                 assert one.quote.tariff.request_usd(1000, 0, 1000) > 0
             priced += 1
     assert priced > 2300
+    assert 100 < priced - text < 250
 
 
 @pytest.mark.parametrize(
@@ -146,7 +154,7 @@ def test_the_providers_that_people_ask_for(provider: str) -> None:
     """Each has models, and each of them a price under the name that it is listed by."""
     names = api_prices.models(provider)
     assert len(names) >= 7
-    assert all(api_prices.lookup(f"{provider}/{name}").input_usd_per_mtok >= 0 for name in names)
+    assert all(api_prices.listed(f"{provider}/{name}").input_usd_per_mtok >= 0 for name in names)
 
 
 def test_the_source_is_dated_by_its_version() -> None:

@@ -555,7 +555,7 @@ def test_every_format_holds_every_section(run: Path, tmp_path: Path, form: str) 
         (("--usd-per-hour", "-1"), ("--usd-per-hour", "greater than 0")),
         (("--usd-per-hour", "nan"), ("--usd-per-hour",)),
         (("--usd-per-hour", "1e308"), ("--usd-per-hour", "less than or equal to")),
-        (("--usd-per-hour", "1e-308"), ("--usd-per-hour: must be from 1e-12 to 1e+12 USD (got 1e-308)",)),
+        (("--usd-per-hour", "1e-308"), ("--usd-per-hour: must be greater than or equal to 0.000000001 (got 1e-308)",)),
         (("--requests-per-month", "0"), ("--requests-per-month: must be a number above 0 (got 0)",)),
         (("--requests-per-month", "1e6", "--requests-per-month", "-5"), ("--requests-per-month", "-5")),
         (("--requests-per-month", "inf"), ("--requests-per-month",)),

@@ -863,7 +863,7 @@ def test_what_the_command_writes_as_csv_can_be_read_as_a_file(tmp_path: Path) ->
     path.write_text(done.stdout.replace("\nlambda,", "\nagain,"))
     again = _json("--provider", "again", "--file", path)
     assert [one["usd_per_hour_on_demand"] for one in again["offers"]] == [
-        one["usd_per_hour_on_demand"] for one in lines
+        float(one["usd_per_hour_on_demand"]) for one in lines
     ]
     assert [one["source_ref"] for one in again["offers"]] == [one["source_ref"] for one in lines]
 

@@ -336,7 +336,7 @@ def test_a_control_character_is_broken_yaml_without_libyaml_too(
         ("output_tokens: 4", "output_tokens: true", "7: workloads[0].output_tokens: must be", "integer (got True)"),
         ("output_tokens: 4", "output_tokens: null", "7: workloads[0].output_tokens: must be", "integer (got None)"),
         ("output_tokens: 4", "output_tokens: {a: 1}", "7: workloads[0].output_tokens: must be", "integer"),
-        ("output_tokens: 4", "", "6: workloads[0]: output_tokens: missing", "missing"),
+        ("output_tokens: 4", "", "6: workloads[0].output_tokens: missing", "missing"),
         ("replicates: 2", "replicates: '2'", "8: replicates: must be", "integer (got '2')"),
         ("replicates: 2", "replicates: 2.0", "8: replicates: must be", "integer (got 2.0)"),
         ("replicates: 2", "replicates: yes", "8: replicates: must be", "integer (got True)"),

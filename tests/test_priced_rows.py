@@ -208,7 +208,7 @@ JOURNAL = "tests/data/records-v1.jsonl"
         (("--as-of", "yesterday"), "--as-of"),
         (("--attribution", "guess"), "--attribution: must be 'time', 'fit' or 'ratio'"),
         (("--attribution", "ratio:x"), "--attribution: 'x' is not a number"),
-        (("--attribution", "ratio:-1"), "--price-ratio"),
+        (("--attribution", "ratio:-1"), "--attribution: must be greater than 0"),
         (("--blend", "3"), "is no blend"),
         (("--price-kind", "cheap"), "--price-kind"),
         (("--utilisation", "0"), "--utilisation"),

@@ -633,9 +633,7 @@ def test_absurd_prices_are_one_line(tmp_path: Path, call: Any) -> None:
     for form in ("table", "json"):
         code, out, err = call("project", run, "--onto", "L4", "--cost", endless, "--format", form)
         assert (code, out, err.count("\n")) == (2, "", 1)
-    code, text, _ = call("project", run, "--onto", "L4", "--usd-per-hour", "1e-320")
-    assert code == 0
-    assert "is no price of an hour" in text
+    assert call("project", run, "--onto", "L4", "--usd-per-hour", "1e-320")[0] == 2
     assert call("project", run, "--onto", "L4=1e-320")[0] == 2
 
 

@@ -155,13 +155,6 @@ def test_a_window_begins_with_the_price_in_force() -> None:
         line(NEWER, last=29)
 
 
-def test_a_pattern_is_a_line_of_the_dearest_of_each_day() -> None:
-    small = ("lab/mini", (quote("1", 30, 60),))
-    kept, hidden = trend.succession([NEWER, small, OLDER, ("lab/undated", ())])
-    assert [name for name, _ in kept] == ["lab/a", "lab/b"]
-    assert hidden == ["lab/mini"]
-
-
 def test_drawn_lines_go_in_steps() -> None:
     found = line(NEWER).corners()
     assert [((day - START).days, int(price)) for day, price in found] == [(30, 4), (100, 4), (100, 3), (150, 3)]
@@ -288,11 +281,24 @@ def test_table_csv_and_json_say_the_same() -> None:
         assert row["change"] == ("" if point["change"] is None else repr(point["change"]))
 
 
-def test_a_pattern_is_one_line() -> None:
+def test_a_pattern_is_a_line_for_each_model() -> None:
+    """Nobody says that one of them followed another; so no line is of two, and a fall is of one model alone."""
     found = json.loads(output("openai/gpt-4o-2024-*", "--format", "json"))
-    (only,) = found["lines"]
-    assert only["name"] == "openai/gpt-4o-2024-*"
-    assert [point["model"] for point in only["points"]][:2] == ["openai/gpt-4o-2024-05-13", "openai/gpt-4o-2024-08-06"]
+    names = [one["name"] for one in found["lines"]]
+    assert names[:2] == ["openai/gpt-4o-2024-05-13", "openai/gpt-4o-2024-08-06"]
+    assert all({point["model"] for point in one["points"]} == {one["name"]} for one in found["lines"])
+
+
+def test_a_pattern_of_many_draws_twelve_and_names_the_rest() -> None:
+    found = json.loads(output("openai/gpt-4*", "--format", "json"))["lines"]
+    assert len(found) == 12
+    first_days = [one["points"][0]["date"] for one in found]
+    assert first_days == sorted(first_days)
+    text = " ".join(output("openai/gpt-4*").split())
+    rest = text.partition("openai/gpt-4*: not drawn: ")[2].partition(".•")[0]
+    assert "openai/gpt-4o-transcribe" in rest
+    assert not {one["name"] for one in found} & set(rest.removesuffix(".").split(", "))
+    assert "A succession swaps" not in text
 
 
 def test_the_svg_is_the_same_each_time_and_says_what_it_shows(tmp_path: Path) -> None:
@@ -327,6 +333,8 @@ TOMORROW = str(datetime.now(UTC).date() + timedelta(2))
         (["openai/gpt-4>"], "must be provider/model"),
         (["openai/zzz*"], "no model of openai matches 'zzz*'"),
         (["*/gpt-4o"], "names one provider"),
+        (["openai/gpt-4>openai/gpt-4o*"], "a succession names its models; write them out, without *"),
+        (["openai/gpt-4o-2*", "--to", "2022-01-01"], "openai/gpt-4o-2*: none of "),
         (["openai/gpt-4o", "--from", "2025-02-01", "--to", "2025-01-01"], "--from 2025-02-01 is after --to 2025-01-01"),
         (["openai/gpt-4o", "--to", TOMORROW], f"--to: {TOMORROW} is in the future"),
         (["openai/gpt-4o", "--from", TOMORROW], f"--from: {TOMORROW} is in the future"),

@@ -62,15 +62,22 @@ def _cost_options(
         typer.Option(help="Also $/Mtok at this ratio of in to out, such as 3:1 or 80/20.", rich_help_panel=PANEL),
     ] = None,
     api_prices: Annotated[
-        list[Path] | None,
-        typer.Option(help="A file of API prices in litellm's format; it wins.", rich_help_panel=PANEL),
+        list[str] | None,
+        typer.Option(
+            help="A file of API prices in litellm's format; it wins.", metavar="<path>", rich_help_panel=PANEL
+        ),
     ] = None,
     hardware_prices: Annotated[
-        list[Path] | None, typer.Option(help="More hourly prices: CSV like the package's list.", rich_help_panel=PANEL)
+        list[str] | None,
+        typer.Option(help="More hourly prices: CSV like the package's list.", metavar="<path>", rich_help_panel=PANEL),
     ] = None,
     cost: Annotated[
-        Path | None,
-        typer.Option(help="A YAML file with the keys of a config's `cost:`, in its place.", rich_help_panel=PANEL),
+        str | None,
+        typer.Option(
+            help="A YAML file with the keys of a config's `cost:`, in its place.",
+            metavar="<path>",
+            rich_help_panel=PANEL,
+        ),
     ] = None,
 ) -> None:
     """The cost options themselves: `with_cost_options` puts them into a command's signature."""
@@ -101,29 +108,40 @@ def sampled(sampling: "Sampling", target: float | None, budget_s: float | None) 
     return _checked(Sampling, {**sampling.model_dump(), **given})
 
 
-def overridden(planned: "CostChoices", given: Given) -> "CostChoices":
-    """The config's choices with the command line's over them. Raises InputError naming the option."""
+def overridden(planned: "CostChoices", given: Given, uses_apis: bool = True) -> "CostChoices":
+    """The config's choices with the command line's over them. Raises InputError naming the option.
+
+    `uses_apis`: whether the command compares with the default APIs where nobody names others.
+    """
     from bench.plan import cost, read
     from bench.schema import CostChoices
 
-    base = planned if given.get("cost") is None else read.choices(given["cost"])
+    _check_named(given)
+    base = planned if given.get("cost") is None else read.choices(Path(given["cost"]))
     said: dict[str, Any] = {
         name: given.get(name)
         for name in ("usd_per_hour", "provider", "price_kind", "utilisation", "usd_per_kwh", "api_cached_share")
     }
-    said["apis"] = tuple(given.get("api") or ()) or None
-    said["blends"] = tuple(given.get("blend") or ()) or None
+    said["apis"] = cost.once(given.get("api") or ()) or None
+    said["blends"] = cost.once(given.get("blend") or ()) or None
     said["api_price_files"] = tuple(str(one) for one in given.get("api_prices") or ()) or None
     said["hardware_price_files"] = tuple(str(one) for one in given.get("hardware_prices") or ()) or None
     said["as_of"] = _day(given.get("as_of"))
     said |= _attribution(given.get("attribution"))
     changed = {key: value for key, value in said.items() if value is not None}
+    for loc, message in cost.contradictions(_checked(CostChoices, changed), changed):
+        _say(_option(loc[0]), message.replace("usd_per_hour", "--usd-per-hour"))
     if {"provider", "price_kind"} & changed.keys() and "usd_per_hour" not in changed:
         changed["usd_per_hour"] = None  # asking for a list's price sets a stated one aside
     if {"provider", "price_kind", "usd_per_hour"} & changed.keys():
         changed["owned"] = None
     chosen = _checked(CostChoices, {**base.model_dump(), **changed})
-    cost.check(chosen, lambda loc, message: _say(_option(str(loc[0])), message))
+    says_day = given.get("as_of") is not None
+    cost.check(
+        chosen,
+        lambda loc, message: _say("as_of" if loc[0] == "as_of" and not says_day else _option(str(loc[0])), message),
+        uses_apis,
+    )
     return chosen
 
 
@@ -133,6 +151,7 @@ OPTIONS = {
     "as_of": "--as-of",
     "api_price_files": "--api-prices",
     "hardware_price_files": "--hardware-prices",
+    "price_ratio": "--attribution",
 }
 """Keys of `cost:` whose option has another name than `--key`."""
 
@@ -142,11 +161,20 @@ def _option(key: str) -> str:
 
 
 def _day(text: str | None) -> date | None:
-    try:
-        return None if text is None else date.fromisoformat(text)
-    except ValueError:
+    from bench.plan import cost
+
+    found = None if text is None else cost.day(text)
+    if text is not None and found is None:
         _say("--as-of", f"{text!r} is no day; write it like 2026-01-31")
-        raise
+    return found
+
+
+def _check_named(given: Given) -> None:
+    """An empty name is a shell variable that nobody set; as a path it would mean this folder."""
+    for name in ("cost", "api_prices", "hardware_prices"):
+        value = given.get(name)
+        if value is not None and "" in (value if isinstance(value, list) else [str(value)]):
+            _say(_option(name), "empty; name a file")
 
 
 def _attribution(text: str | None) -> dict[str, Any]:
@@ -154,6 +182,8 @@ def _attribution(text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     name, colon, ratio = text.partition(":")
+    if colon and name in ("time", "fit"):
+        _say("--attribution", f"{name} takes no number; write {name} alone, or ratio:{ratio}")
     if not colon:
         return {"attribution": name}
     try:
@@ -173,6 +203,7 @@ def _checked(noun: type[T], values: dict[str, object]) -> T:
     from pydantic import ValidationError
 
     from bench.errors import InputError
+    from bench.plan import wording
 
     try:
         return noun.model_validate(values)
@@ -180,5 +211,4 @@ def _checked(noun: type[T], values: dict[str, object]) -> T:
         first = error.errors()[0]
         key = str(first["loc"][0])
         option = _option(key)
-        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
-        raise InputError(f"{option}: {message} (got {first['input']!r})") from None
+        raise InputError(f"{option}: {wording.plain(first)} (got {first['input']!r})") from None

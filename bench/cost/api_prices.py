@@ -5,6 +5,7 @@ of OpenAI's flagships), the models that this package adds, and `model-prices`, w
 All of it is offline and exact (`Decimal`). A day for which nobody knows a price is an error.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -13,8 +14,8 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
-from bench.cost.apis import genai, litellm, observed, second, timeline
-from bench.cost.apis.quote import STALE_DAYS, Quote
+from bench.cost.apis import genai, litellm, observed, second, text_models, timeline
+from bench.cost.apis.quote import STALE_DAYS, Quote, agree
 from bench.cost.tariff import Tariff
 from bench.errors import InputError, nearest
 
@@ -35,6 +36,8 @@ class Opinion:
     quote: Quote
     remarks: tuple[str, ...] = ()
     warning: str | None = None
+    not_text: str | None = None
+    """Why the source says that it is no text model."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class ApiModel:
 
     def disagreement(self) -> str | None:
         """One sentence with the prices of every source, where one of them asks another price than is used here."""
-        differing = [one for one in self.others if not _agree(self.quote, one)]
+        differing = [one for one in self.others if not agree(self.quote, one)]
         if not differing:
             return None
         return f"sources disagree on {self.name}: " + ", but ".join(_says(one) for one in (self.quote, *differing))
@@ -99,11 +102,26 @@ def source() -> str:
 
 
 def lookup(name: str, as_of: date | None = None, files: Files = ()) -> ApiModel:
-    """A model by `provider/model`, with `@batch` behind it for its batch prices, at the prices of a day (None: today).
+    """A text model by `provider/model`, with `@batch` behind it for its batch prices, at the prices of a day (None:
+    today), to compare with: one that can answer a chat request.
 
-    Raises InputError with the nearest names for one that is unknown, and for a day for which no price is known.
+    Raises InputError with the nearest names for one that is unknown, for a day for which no price is known, and for a
+    model that has no price of output text tokens, or that draws, speaks, listens or embeds.
     """
-    return _lookup(name, *_day(name, as_of), _read(files))
+    found, refused = _lookup(name, *_day(name, as_of), _read(files))
+    if refused is not None:
+        raise InputError(f"{name} {refused}; choose a text model")
+    return found
+
+
+def listed(name: str, as_of: date | None = None, files: Files = ()) -> ApiModel:
+    """The same for a list of prices: of any model that is sold by tokens, embeddings and pictures included."""
+    return _lookup(name, *_day(name, as_of), _read(files))[0]
+
+
+def is_text(name: str, as_of: date | None = None, files: Files = ()) -> bool:
+    """Whether `lookup` would take a model that `listed` has."""
+    return _lookup(name, *_day(name, as_of), _read(files))[1] is None
 
 
 def opinions(name: str, as_of: date | None = None, files: Files = ()) -> tuple[Opinion, ...]:
@@ -173,12 +191,14 @@ def _day(name: str, as_of: date | None) -> tuple[date, bool]:
 
 
 @cache
-def _lookup(name: str, on: date, current: bool, files: tuple[litellm.PriceFile, ...]) -> ApiModel:
+def _lookup(name: str, on: date, current: bool, files: tuple[litellm.PriceFile, ...]) -> tuple[ApiModel, str | None]:
+    """The model, and why it cannot answer a chat request, where it cannot."""
     found = _opinions(name, on, current, files)
     if not found:
         raise InputError(_why_not(name, on, files))
     warnings = tuple(one.warning for one in found if one.warning)
-    return ApiModel(name, found[0].quote, tuple(one.quote for one in found[1:]), (*found[0].remarks, *warnings))
+    model = ApiModel(name, found[0].quote, tuple(one.quote for one in found[1:]), (*found[0].remarks, *warnings))
+    return model, text_models.why_not(name, found[0].quote, found[0].not_text)
 
 
 @cache
@@ -205,7 +225,7 @@ def _from_file(
     if quote is None or not (current or file.day is None or file.day <= on):
         return None
     remark = () if current or file.day is not None else (f"{file.source} has no date and is taken for {on}",)
-    return Opinion(quote, remark)
+    return Opinion(quote, remark, not_text=None if entry is None else entry.not_text)
 
 
 def _from_genai(provider: str, model: str, batch: bool, on: date, current: bool) -> Opinion | None:
@@ -218,7 +238,7 @@ def _from_genai(provider: str, model: str, batch: bool, on: date, current: bool)
             quote = begun[-1][1]
             hours = genai.times_of_day(found, on) if begun[-1] == spans[-1] else None
             remarks = (*genai.remarks(found, model), *([hours] if hours else []))
-            return None if quote is None else Opinion(quote, remarks)
+            return None if quote is None else Opinion(quote, remarks, not_text=genai.not_text(found.model))
     if batch or (found is not None and current):
         return None
     seen = [quote for quote in _observed(provider, model, found) if first_day(quote) <= on]
@@ -290,6 +310,10 @@ def _parts(name: str) -> tuple[str, str, bool]:
     if not slash or not model.strip():
         raise InputError(f"API model {name!r} must be provider/model, such as {DEFAULT_APIS[0]}")
     end = model.rpartition("@")[2] if "@" in model else ""
+    if plain != name and plain.lower().endswith(BATCH):
+        while plain.lower().endswith(BATCH):
+            plain = plain[: -len(BATCH)]
+        raise InputError(f"API model {name!r}: {BATCH} stands there more than once; write {plain}{BATCH}")
     if end.lower() in (*CLASSES, "batch"):
         raise InputError(f"API model {name!r}: @{end} is not known; the only such end is {BATCH}")
     return genai.canonical(provider), model.strip(), plain != name
@@ -326,9 +350,13 @@ def _unknown(name: str, files: tuple[litellm.PriceFile, ...]) -> str:
     if provider not in known:
         asked = name.partition("/")[0]
         return f"unknown API provider {asked!r}; {nearest(asked, [*known, *genai.ALIASES])}"
-    return (
-        f"unknown model {model!r} at {provider}; {nearest(model, known[provider])} (all: bench prices api {provider})"
-    )
+    plain, _, end = model.rpartition("@")
+    if plain.lower() in {one.lower() for one in known[provider]}:
+        meant = name.removesuffix(BATCH).rpartition("@")[0] + BATCH
+        return f"API model {name!r}: @{end} is not known; did you mean {meant!r}?"
+    own = "".join(f" --file {shlex.quote(file.source)}" for file in files)
+    every = f"(all: bench prices api {provider}{own})"
+    return f"unknown model {model!r} at {provider}; {nearest(model, known[provider])} {every}"
 
 
 @cache
@@ -350,19 +378,6 @@ def _known(files: tuple[litellm.PriceFile, ...]) -> dict[str, list[str]]:
 
 def _read(files: Files) -> tuple[litellm.PriceFile, ...]:
     return tuple(litellm.read(path) for path in files)
-
-
-def _agree(one: Quote, other: Quote) -> bool:
-    """Equal prices of input and output, for long prompts too; of cached tokens where both list one of their own.
-
-    Sources that put the same tier one token apart (199,999 and 200,000) agree.
-    """
-    lengths = {0, *(tier.above + 1000 for quote in (one, other) for tier in quote.tariff.tiers[1:])}
-    pairs = [(one.tariff.at(length), other.tariff.at(length)) for length in sorted(lengths)]
-    return all((mine.input, mine.output) == (theirs.input, theirs.output) for mine, theirs in pairs) and all(
-        mine.cached == theirs.cached or mine.input == mine.cached or theirs.input == theirs.cached
-        for mine, theirs in pairs[:1]
-    )
 
 
 def _says(quote: Quote) -> str:

@@ -60,7 +60,8 @@ class Offer:
         row = self.row
         where = f", {row.region}" if row.region else ""
         kind = f" ({row.price_kind})" if row.analyst or row.kind == "reserved" else ""
-        return f"{row.provider} {row.instance}{kind}{where}, as of {row.as_of}, grade {row.letter}"
+        file = f", from {row.file}" if row.file else ""
+        return f"{row.provider} {row.instance}{kind}{where}, as of {row.as_of}, grade {row.letter}{file}"
 
 
 def flags(row: HardwarePrice, on: date, spot: bool = False) -> list[str]:
@@ -202,9 +203,11 @@ def _prices(row: HardwarePrice) -> Iterable[tuple[str, float | None]]:
 
 @lru_cache(maxsize=256)
 def _current(kind: str, as_of: date | None, stamps: tuple[price_file.Stamp, ...]) -> tuple[Offer, ...]:
-    """The newest of each offer, not after `as_of`; of those of one day the last that was read, so a user's own wins."""
+    """Of each offer what a file of the user says, else the list; the newest, not after `as_of`, and the last read."""
     dated = [offer for offer in _all(kind, stamps) if as_of is None or (offer.day or date.max) <= as_of]
-    newest = sorted(enumerate(dated), key=lambda pair: (pair[1].day or date.min, pair[0]), reverse=True)
+    newest = sorted(
+        enumerate(dated), key=lambda pair: (bool(pair[1].row.file), pair[1].day or date.min, pair[0]), reverse=True
+    )
     kept: dict[tuple[str, str, str], list[Offer]] = {}
     for _, offer in newest:
         row = offer.row

@@ -67,8 +67,9 @@ def rate(choices: CostChoices, environment: Environment, facts: ModelFacts) -> H
     """The hourly price: stated, else of the owned machine, else from the list by kind and provider.
 
     Stated and owned rates are for the whole machine. From the list, a run on accelerators pays for those that it used
-    and a run on CPUs for the CPUs that it might use. On demand and without a provider only dated offers of grade A or
-    B count; a named provider's, and other kinds, may be weaker where there is no better one, and say so.
+    and a run on CPUs for the CPUs that it might use. What a file of the user offers wins over the list. Of
+    the list, on demand and without a provider, only dated offers of grade A or B count; a named provider's, and other
+    kinds, may be weaker where there is no better one, and say so.
 
     Raises InputError when the list has no price for the machine, naming the remedy, and for a price that is both
     stated and owned.
@@ -200,14 +201,16 @@ def _sentence(need: Need, offer: Offer, found: Sequence[Offer], flags: Sequence[
     else:
         called = "" if row.accelerator == need.name else f" (listed as {row.accelerator})"
         text = f"{need.count} × {need.name}{called} at {offer.described()}{doubt}"
+    own = "own " if row.file else ""
     if len(found) == 1:
-        return text if need.cpu else f"{text}, the only offer"
+        return text if need.cpu else f"{text}, the only {own}offer"
     low, high = found[0].usd_per_unit_hour, found[-1].usd_per_unit_hour
-    return f"{text}, the median of {len(found)} offers from {_usd(low)} to {_usd(high)} each"
+    return f"{text}, the median of {len(found)} {own}offers from {_usd(low)} to {_usd(high)} each"
 
 
 def _offered(choices: CostChoices, need: Need) -> Sequence[Offer]:
-    """The offers that a rate is taken from, cheapest first: dated ones of grade A or B where there are any."""
+    """The offers that a rate is taken from, cheapest first: those of the user's files where there are any, of whatever
+    grade, else dated ones of grade A or B where there are any."""
     found: Sequence[Offer] = hardware_prices.offers(
         choices.price_kind,
         need.part,
@@ -215,6 +218,9 @@ def _offered(choices: CostChoices, need: Need) -> Sequence[Offer]:
         as_of=choices.as_of,
         files=choices.hardware_price_files,
     )
+    own = [offer for offer in found if offer.row.file]
+    if own:
+        return own
     if need.cpu and choices.provider is None:
         found = _usual_cpu(found) or found
     if choices.price_kind == "analyst":

@@ -8,12 +8,13 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
 
+from bench.cost.printable import unprintable
 from bench.errors import InputError, nearest
 
 LIST = "hourly_prices.csv"
@@ -65,6 +66,8 @@ class HardwarePrice:
     grade: str
     source: str
     raw: dict[str, str] = field(default_factory=dict, compare=False, hash=False, repr=False)
+    file: str = field(default="", compare=False)
+    """The user's file that the row was read from; empty for one of the package's list."""
 
     @property
     def cpu(self) -> bool:
@@ -168,7 +171,7 @@ def read(of: Stamp) -> tuple[HardwarePrice, ...]:
     """The rows of a user's file. Raises InputError at the first mistake, with file, line and column."""
     path, _, size = of
     if size == 0:
-        raise InputError(f"{path}: empty; its first line must name the columns: {', '.join(REQUIRED)}, …")
+        raise InputError(f"{path}: empty; its first line must name the columns: {_required()}")
     if size > MAX_BYTES:
         raise InputError(f"{path}: {size / 1e6:.0f} MB; a list of prices has at most {MAX_ROWS:,} rows")
     try:
@@ -202,13 +205,28 @@ def _rows(path: str, lines: Iterator[list[str]]) -> Iterator[HardwarePrice]:
             raise InputError(f"{path}: more than {MAX_ROWS:,} rows; keep the rows that matter")
         where = f"{path}:{_line(lines)}"
         if len(cells) != len(columns):
-            more = "more" if len(cells) > len(columns) else "fewer"
-            raise InputError(f"{where}: {more} fields ({len(cells)}) than columns ({len(columns)}); quote commas")
+            raise InputError(f"{where}: {_uneven(len(cells), len(columns))}")
+        for name, cell in zip(columns, cells, strict=True):
+            # A note may have several lines.
+            if unprintable("".join(cell.split()) if name == "note" else cell.strip()):
+                raise InputError(f"{where}: {name}: holds a character that cannot be printed (got {cell!r}); remove it")
         raw = {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
         _one_currency(where, raw.get("currency", ""), currencies)
-        yield _checked(where, raw, today)
+        yield replace(_checked(where, raw, today), file=path)
+    if not columns:
+        raise InputError(f"{path}: nothing but blank lines; its first line must name the columns: {_required()}")
     if not number:
         raise InputError(f"{path}: no rows; its columns are named, and nothing stands under them")
+
+
+def _uneven(fields: int, columns: int) -> str:
+    if fields > columns:
+        return f"more fields ({fields}) than columns ({columns}); put quotes around a field that holds a comma"
+    return f"fewer fields ({fields}) than columns ({columns}); leave what is unknown empty, but write its comma"
+
+
+def _required() -> str:
+    return f"{', '.join(REQUIRED)}, …"
 
 
 def _line(lines: object) -> int:
@@ -290,8 +308,10 @@ def _price(where: str, name: str, text: str) -> float | None:
 
 
 def _count(where: str, name: str, text: str) -> int | None:
-    if text and not (text.isascii() and text.isdigit() and len(text) < 7):
+    if text and not (text.isascii() and text.isdigit()):
         raise InputError(f"{where}: {name}: must be a whole number (got {text!r})")
+    if len(text) > 6:
+        raise InputError(f"{where}: {name}: must be at most 999999, as no machine has more (got {text!r})")
     return int(text) if text else None
 
 

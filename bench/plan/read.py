@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from bench import runners
 from bench.errors import InputError, nearest
 from bench.models import catalogue
-from bench.plan import cost
+from bench.plan import cost, wording
 from bench.plan.source import Loc, Source, load
 from bench.schema import (
     DEFAULT_RUNNER,
@@ -39,9 +39,14 @@ def sweep(path: Path) -> Sweep:
 
 
 def choices(path: Path) -> CostChoices:
-    """Read a file that holds the keys of a config's `cost:` alone. Raises InputError with one line for each mistake."""
-    reader = _Reader(load(path))
-    found = reader.cost(reader.source.data, ())
+    """Read a file that holds a config's `cost:` alone, or the keys under it.
+
+    Raises InputError with one line for each mistake.
+    """
+    reader = _Reader(load(path, "write a key of a config's `cost:` into it, such as usd_per_hour: 2.50"))
+    data = reader.source.data
+    under = isinstance(data, dict) and list(data) == ["cost"]
+    found = reader.cost(data["cost"], ("cost",)) if under else reader.cost(data, ())
     if reader.errors or found is None:
         raise InputError(*reader.errors)
     return found
@@ -188,6 +193,8 @@ class _Reader:
                 for key in ("api_price_files", "hardware_price_files")
             }
         )
+        for inside, message in cost.contradictions(choices):
+            self._say((*loc, *inside), message)
         cost.check(choices, lambda inside, message: self._say((*loc, *inside), message))
         return choices
 
@@ -211,27 +218,23 @@ class _Reader:
     def _collect(self, noun: type[BaseModel], error: ValidationError, loc: Loc) -> None:
         """One line for each key, however many alternatives of its type refused the value."""
         against: dict[Loc, list[str]] = {}
-        for problem in error.errors():
+        for problem in wording.telling(error.errors()):
             where = self._known((*loc, *problem["loc"]), len(loc) + 1)
             if problem["type"] == "extra_forbidden":
                 owner = _noun_at(noun, problem["loc"][:-1])
                 text = f"unknown key; {nearest(str(problem['loc'][-1]), owner.model_fields)}"
             elif problem["type"] == "missing":
-                where, text = loc, f"{problem['loc'][-1]}: missing"
+                where = (*self._known((*loc, *problem["loc"][:-1]), len(loc)), str(problem["loc"][-1]))
+                text = "missing"
             else:
                 got = problem["input"]
                 shown = "" if isinstance(got, dict | list | BaseModel) else f" (got {got!r})"
-                text = _plain(problem["msg"]) + shown
+                text = f"{wording.plain(problem)}{shown}{wording.remedy(problem)}"
             texts = against.setdefault(where, [])
             if text not in texts:
                 texts.append(text)
         for where, texts in against.items():
-            missing = [text for text in texts if text.endswith(": missing")]
-            for text in missing:
-                self._say(where, text)
-            rest = [text for text in texts if text not in missing]
-            if rest:
-                self._say(where, ", or ".join(rest))
+            self._say(where, ", or ".join(texts))
 
     def _known(self, loc: Loc, least: int) -> Loc:
         """The part of a location that stands in the file: pydantic adds the names of alternatives to it."""
@@ -242,10 +245,6 @@ class _Reader:
 
 def _given(data: dict[str, Any], key: str) -> Any:
     return {} if data.get(key) is None else data[key]
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ").removeprefix("Input ").replace("should be", "must be")
 
 
 def _noun_at(noun: type[BaseModel], loc: Loc) -> type[BaseModel]:

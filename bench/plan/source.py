@@ -89,7 +89,8 @@ def _check_size(text: str, path: Path) -> None:
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        where = f"{path}:{event.start_mark.line + 1}: "
+        mark = event.start_mark
+        where = f"{path}:{mark.line + 1 if mark else 1}: "
         if isinstance(event, yaml.AliasEvent):
             raise InputError(f"{where}*{event.anchor}: aliases are not read here; write the value out")
         if depth > DEPTH:

@@ -21,9 +21,9 @@ def plain(problem: Mapping[str, Any]) -> str:
 
     >>> plain({"type": "string_too_short", "msg": "String should have at least 1 character", "input": ""})
     'must not be empty'
-    >>> ge = {"type": "greater_than_equal", "msg": "Input should be greater than or equal to 1e-06", "ctx": {"ge": 1e-6}}
-    >>> plain({**ge, "input": 1e-9}), plain({**ge, "input": 0})
-    ('must be greater than or equal to 0.000001', 'must be greater than 0')
+    >>> said = {"msg": "Input should be greater than or equal to 1e-06", "ctx": {"ge": 1e-6}}
+    >>> [plain({"type": "greater_than_equal", **said, "input": given}) for given in (1e-9, 0)]
+    ['must be greater than or equal to 0.000001', 'must be greater than 0']
     """
     if problem["type"] in BY_TYPE:
         return BY_TYPE[problem["type"]]
@@ -40,7 +40,7 @@ def remedy(problem: Mapping[str, Any]) -> str:
     ('; write 30000', '')
     """
     given = problem["input"]
-    if problem["type"] not in ("float_type", "int_type") or not isinstance(given, str):
+    if problem["type"] not in ("float_type", "int_type", "float_parsing", "int_parsing") or not isinstance(given, str):
         return ""
     try:
         number = float(given.replace(",", ""))
@@ -48,7 +48,7 @@ def remedy(problem: Mapping[str, Any]) -> str:
         return ""
     if not math.isfinite(number) or not (number == 0 or 1e-9 <= abs(number) < 1e15):
         return ""
-    if problem["type"] == "int_type" and number != int(number):
+    if problem["type"].startswith("int_") and number != int(number):
         return ""
     return f"; write {Decimal(f'{number:.15g}'):f}"
 

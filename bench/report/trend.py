@@ -126,22 +126,6 @@ def line(
     return Line(name, tuple(points), max(until, points[-1].day), vouched_to, followed)
 
 
-def succession(histories: Sequence[History]) -> tuple[list[History], list[str]]:
-    """Models in the order of their first day, for a line of all of them, and those that never came to stand in it.
-
-    Of several that begin on one day the dearest stays, because a line of successors is one of flagships.
-    """
-    begun = sorted(
-        (found[0][0], found[0][1].tariff.tiers[0].input + found[0][1].tariff.tiers[0].output, model)
-        for model, quotes in histories
-        if (found := in_force(quotes))
-    )
-    dearest = {day: model for day, _, model in begun}  # of a day the last, and they ascend
-    quotes_of = dict(histories)
-    hidden = [model for day, _, model in begun if dearest[day] != model]
-    return [(model, quotes_of[model]) for model in dearest.values()], hidden
-
-
 def _taken_over(old: list[Point], new: list[Point]) -> list[Point]:
     if old and new[0].day <= old[0].day:
         raise InputError(

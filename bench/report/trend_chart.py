@@ -57,7 +57,7 @@ def terminal(lines: Sequence[Line], columns: int, colour: bool) -> str:
     figure.set_x_limits(min_=float(first), max_=float(last))
     figure.set_y_limits(min_=low, max_=high)
     figure.x_ticks_fkt = _day_text(last - first)
-    figure.y_ticks_fkt = lambda at, _: f"{number(10**at if log else at):>10}"
+    figure.y_ticks_fkt = _price_text(lines, log, low, high)
     if colour:
         for index, line in enumerate(lines):
             across = [day.toordinal() for day, _ in line.corners()]
@@ -95,6 +95,29 @@ def _limits(lines: Sequence[Line], log: bool) -> tuple[float, float]:
     return (low - 0.05 * (high - low) if log else low), high + 0.05 * (high - low)
 
 
+def _price_text(lines: Sequence[Line], log: bool, low: float, high: float) -> Callable[[float, float], str]:
+    """A row's label: the price that is drawn in it, of several the one nearest to its middle, else its middle. Above
+    the last row nothing is drawn, and nothing is said."""
+    exact: dict[int, list[float]] = {}
+    for height in _heights([point.blended_usd for line in lines for point in line.points], log):
+        exact.setdefault(_row(height, low, high), []).append(height)
+
+    def text(at: float, _: float) -> str:
+        row = round((at - low) / (high - low) * ROWS)
+        if row >= ROWS:
+            return " " * 10
+        middle = low + (row + 0.5) * (high - low) / ROWS
+        height = min(exact.get(row, [middle]), key=lambda one: abs(one - middle))
+        return f"{number(10**height if log else height):>10}"
+
+    return text
+
+
+def _row(height: float, low: float, high: float) -> int:
+    """From below."""
+    return min(ROWS - 1, int((height - low) / (high - low) * ROWS))
+
+
 def _day_text(days: int) -> Callable[[float, float], str]:
     """Months over a long time, days over a short one."""
     form = "%Y-%m" if days > 600 else "%y-%m-%d"
@@ -111,9 +134,7 @@ def _cells(
     for index, line in enumerate(lines):
         corners = line.corners()
         places = [min(columns - 1, (day.toordinal() - first) * columns // (last - first)) for day, _ in corners]
-        rows = [
-            min(ROWS - 1, int((at - low) / (high - low) * ROWS)) for at in _heights([usd for _, usd in corners], log)
-        ]
+        rows = [_row(at, low, high) for at in _heights([usd for _, usd in corners], log)]
         for (here, there), (low_row, high_row) in zip(pairwise(places), pairwise(rows), strict=True):
             for column in range(here, there + 1):
                 for row in range(min(low_row, high_row), max(low_row, high_row) + 1):

@@ -11,8 +11,8 @@ from bench.schema.noun import Noun
 class Owned(Noun):
     """A machine, with all its devices, that is bought and not rented."""
 
-    capex_usd: float = Field(gt=0, allow_inf_nan=False, description="price of the machine, host included")
-    life_years: float = Field(gt=0, le=50, allow_inf_nan=False, description="years over which it is paid off")
+    capex_usd: float = Field(gt=0, le=1e12, allow_inf_nan=False, description="price of the machine, host included")
+    life_years: float = Field(ge=0.01, le=50, allow_inf_nan=False, description="years over which it is paid off")
     financing_rate: float = Field(
         0.0, ge=0, lt=1, allow_inf_nan=False, description="yearly interest on the capital; 0.10 is 10 %"
     )
@@ -31,8 +31,10 @@ class Owned(Noun):
 class OneOff(Noun):
     """Paid once, such as a fine-tune or an integration, and spread over a volume of tokens."""
 
-    usd: float = Field(gt=0, allow_inf_nan=False)
-    mtok: float = Field(gt=0, allow_inf_nan=False, description="millions of tokens, in and out, that it is spread over")
+    usd: float = Field(gt=0, le=1e12, allow_inf_nan=False)
+    mtok: float = Field(
+        ge=1e-6, allow_inf_nan=False, description="millions of tokens, in and out, that it is spread over"
+    )
     what: str = Field("one-off", min_length=1, description="what it pays for, for the footnote")
 
 
@@ -44,7 +46,7 @@ class CostChoices(Noun):
     """Where the dollars come from. Never part of a cell: prices are applied when records are read."""
 
     usd_per_hour: float | None = Field(
-        None, gt=0, le=1e6, allow_inf_nan=False, description="price of the whole machine, USD per hour"
+        None, ge=1e-9, le=1e6, allow_inf_nan=False, description="price of the whole machine, USD per hour"
     )
     provider: str | None = Field(None, description="take the hourly price from this provider in the price list")
     price_kind: PriceKind = Field("on_demand", description="which kind of price to take from the list")
@@ -57,14 +59,18 @@ class CostChoices(Noun):
     owned: Owned | None = Field(None, description="the machine is bought: its hourly rate is computed from this")
     one_off: OneOff | None = Field(None, description="a cost paid once, shown per million tokens beside the others")
     utilisation: float = Field(
-        1.0, gt=0, le=1, description="share of the tokens it could serve in its paid hours that it does serve"
+        1.0, ge=1e-6, le=1, description="share of the tokens it could serve in its paid hours that it does serve"
     )
     attribution: Attribution = Field(
         "time",
         description="how a bill is split into input and output: measured time, a fit over lengths, a price ratio",
     )
     price_ratio: float = Field(
-        4.0, gt=0, allow_inf_nan=False, description="with attribution ratio: price of an output over an input token"
+        4.0,
+        ge=1e-6,
+        le=1e6,
+        allow_inf_nan=False,
+        description="with attribution ratio: price of an output over an input token",
     )
     blends: tuple[str, ...] = Field(
         (), description="ratios of input to output tokens to blend dollars at, such as 3:1 or 80/20"

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 NONE = "–"
 FORMATS = ("table", "md", "csv", "json")
 USUALLY_EMPTY = ("cached", "batch in/out", "tiers", "note")
+RIGHT = ("models", "$/Mtok in", "cached", "out", "batch in/out", "days old")
+WHOLE = ("provider", "since", "confirmed", "basis")
+"""Short cells that are not folded."""
+STACKED = (("since", "confirmed"), ("source", "note"), ("basis", "days old"))
+"""On a narrow screen the second one stands below the first."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -44,11 +49,11 @@ def api(
         raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
     day, files = _day(as_of), tuple(file or ())
     if not names and search is None:
-        print(_printed(*_providers(files), form), end="")
+        print(_providers_json(files) if form == "json" else _printed(*_providers(files), form), end="")
         return
     single = [name for name in names or () if "/" in name]
     listed = [name for name in names or () if "/" not in name]
-    found = [api_prices.lookup(name, day, files) for name in single]
+    found = [api_prices.listed(name, day, files) for name in single]
     if form in ("table", "md"):
         for model in found:
             print("\n".join(_details(model, day, files, form)) + "\n")
@@ -106,6 +111,14 @@ def _providers(files: Sequence[Path]) -> tuple[list[str], list[tuple[str, ...]]]
     return ["provider", "models", "also called"], lines
 
 
+def _providers_json(files: Sequence[Path]) -> str:
+    import json
+
+    headings, lines = _providers(files)
+    rows = [(provider, int(count), None if also == NONE else also) for provider, count, also in lines]
+    return json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=1, ensure_ascii=False) + "\n"
+
+
 def _models(
     providers: Sequence[str], search: str | None, day: date | None, files: Sequence[Path]
 ) -> "Iterator[ApiModel]":
@@ -123,7 +136,7 @@ def _models(
         raise InputError(f"--as-of: none of {len(names)} models has a known price on {_on(day)}; try a later day")
     if len(priced) < len(names):
         warn(f"{len(names) - len(priced)} of {len(names)} models have no usable price on {_on(day)}")
-    yield from (api_prices.lookup(name, day, files) for name in priced)
+    yield from (api_prices.listed(name, day, files) for name in priced)
 
 
 def _is_priced(name: str, day: date | None, files: Sequence[Path]) -> bool:
@@ -163,6 +176,7 @@ def _rows(
 
 def _details(model: "ApiModel", day: date | None, files: Sequence[Path], form: str) -> Iterator[str]:
     """One model: what each source says of the day, what to know about it, and every price over time."""
+    from bench.cli.prices.screen import filled
     from bench.cost import api_prices
 
     on = _on(day)
@@ -181,7 +195,7 @@ def _details(model: "ApiModel", day: date | None, files: Sequence[Path], form: s
     fee = model.tariff.usd_per_request
     if fee:
         yield f"a request costs {api_prices.usd(fee)} besides its tokens"
-    yield from model.notes(on)
+    yield from (note if form == "md" else filled(note, "  ") for note in model.notes(on))
     yield "\nevery price that is known\n"
     before = ["since", "$/Mtok in", "cached", "out", "tiers", "basis", "confirmed", "source"]
     yield _printed(
@@ -249,14 +263,9 @@ def _printed(headings: list[str], lines: Sequence[tuple[str, ...]], form: str) -
     """A table; on the screen without the columns in which no line says anything."""
     import csv
     import io
-    import json
 
     from tabulate import tabulate
 
-    if form == "json":
-        return (
-            json.dumps([dict(zip(headings, line, strict=True)) for line in lines], indent=1, ensure_ascii=False) + "\n"
-        )
     if form == "csv":
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
@@ -268,8 +277,39 @@ def _printed(headings: list[str], lines: Sequence[tuple[str, ...]], form: str) -
         if heading not in USUALLY_EMPTY or any(line[place] != NONE for line in lines)
     ]
     shown = [[line[place] for place in kept] for line in lines]
-    style = "github" if form == "md" else "simple"
-    return tabulate(shown, [headings[place] for place in kept], style, disable_numparse=True) + "\n"
+    names = [headings[place] for place in kept]
+    right = [index for index, name in enumerate(names) if name in RIGHT]
+    if form == "md":
+        sides = ["right" if index in right else "left" for index in range(len(names))]
+        return tabulate(shown, names, "github", disable_numparse=True, colalign=sides if shown else None) + "\n"
+    return _on_screen(names, shown, right)
+
+
+def _on_screen(names: list[str], shown: list[list[str]], right: Sequence[int]) -> str:
+    """In one line each where the terminal is wide enough; else dates, and source and note, stand below each other."""
+    from bench.cli.prices.screen import WIDE, drawn, widest, width
+
+    wide = drawn(names, shown, right, columns=WIDE)
+    if widest(wide) <= width():
+        return wide
+    for upper, lower in STACKED:
+        if upper in names and lower in names:
+            first, second = names.index(upper), names.index(lower)
+            shown = [
+                [
+                    f"{text}\n{line[second]}" if place == first else text
+                    for place, text in enumerate(line)
+                    if place != second
+                ]
+                for line in shown
+            ]
+            names = [f"{name}\n{lower}" if name == upper else name for name in names if name != lower]
+    right = [index for index, name in enumerate(names) if name in RIGHT]
+    whole = [index for index, name in enumerate(names) if name.partition("\n")[0] in WHOLE]
+    broken = [
+        name.replace("/Mtok ", "/Mtok\n").replace("batch ", "batch\n").replace("days ", "days\n") for name in names
+    ]
+    return drawn(broken, shown, right, whole)
 
 
 def _json(models: "Sequence[ApiModel]", detailed: set[str], day: date | None, files: Sequence[Path]) -> str:

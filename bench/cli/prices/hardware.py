@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "md", "csv", "json")
 SORTS = ("accelerator", "price", "provider", "date")
+NARROW = ("accelerator", "n", "$/h\neach", "spot\n$/h each", "offer", "as of", "grade", "flags")
+"""On a narrow screen: units below their number, where an offer stands below its name, its kind below its day."""
+GRADES = (
+    "grades: A the vendor's own, B transcribed by a third party, C one weak source; only dated on-demand prices of "
+    "grade A or B are ever a default"
+)
 HEADINGS = (
     *("accelerator", "n", "$/h each", "spot $/h each", "unit", "provider", "instance", "region"),
     *("as of", "kind", "grade", "source", "flags"),
@@ -213,25 +219,28 @@ def _print(
 ) -> None:
     from datetime import UTC, datetime
 
+    from bench.cli.prices.screen import filled
+
     on = as_of or datetime.now(UTC).date()
     summary = _summary(found, kind)
     if form == "json":
-        offers = [_fields(row, on) for row in shown]
+        offers = [_typed(_fields(row, on)) for row in shown]
         whole = {"as_of": str(on), "matching": len(found), "summary": summary, "offers": offers}
         print(json.dumps(whole, indent=1, ensure_ascii=False))
     elif form == "csv":
         _print_csv([_fields(row, on) for row in shown])
     else:
-        _print_table(shown, on, "github" if form == "md" else "simple")
+        _print_table(shown, on, form)
         print()
         if len(shown) < len(found):
             print(f"the first {len(shown)} of {len(found)} rows; of all of them:")
         for line in summary:
-            print(
+            said = (
                 f"{line['offers']} {line['price']} prices by the {line['unit']}: "
                 f"min ${line['min_usd_per_unit_hour']:.4g}, median ${line['median_usd_per_unit_hour']:.4g}, "
                 f"max ${line['max_usd_per_unit_hour']:.4g} an hour"
             )
+            print(said if form == "md" else filled(said))
 
 
 def _fields(row: "HardwarePrice", on: "date") -> dict[str, Any]:
@@ -249,6 +258,15 @@ def _fields(row: "HardwarePrice", on: "date") -> dict[str, Any]:
     }
 
 
+def _typed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Numbers as numbers, and null for what the list leaves empty."""
+    as_number = dict.fromkeys(("accel_count", "vcpus"), int)
+    kinds = {**as_number, **dict.fromkeys(("mem_gib", "usd_per_hour_on_demand", "usd_per_hour_spot"), float)}
+    return {
+        name: None if value == "" else kinds[name](value) if name in kinds else value for name, value in fields.items()
+    }
+
+
 def _print_csv(lines: Sequence[dict[str, Any]]) -> None:
     import csv
     import sys
@@ -258,37 +276,66 @@ def _print_csv(lines: Sequence[dict[str, Any]]) -> None:
     out.writerows({**line, "flags": "; ".join(line["flags"])} for line in lines)
 
 
-def _print_table(shown: "Sequence[HardwarePrice]", on: "date", style: str) -> None:
-    from tabulate import tabulate
-
-    from bench.cost import hardware_prices
+def _print_table(shown: "Sequence[HardwarePrice]", on: "date", form: str) -> None:
+    from bench.cli.prices.screen import filled
 
     sources = list(dict.fromkeys(row.source for row in shown))
-    lines = [
-        (
-            row.accelerator,
-            str(row.units or "?"),
-            _money(_usd(row, False)),
-            _money(_usd(row, True)),
-            row.unit,
-            row.provider,
-            row.instance,
-            row.region,
-            str(row.day() or "undated"),
-            row.kind,
-            row.letter,
-            f"[{sources.index(row.source) + 1}]",
-            ", ".join(hardware_prices.all_flags(row, on)),
-        )
-        for row in shown
-    ]
-    print(tabulate(lines, HEADINGS, style, disable_numparse=True, colalign=ALIGNED))
-    print(
-        "\ngrades: A the vendor's own, B transcribed by a third party, C one weak source; only dated on-demand prices"
-    )
-    print("of grade A or B are ever a default")
+    lines = [_cells(row, on, sources.index(row.source) + 1) for row in shown]
+    print(_markdown(lines) if form == "md" else _on_screen(lines), end="")
+    print(f"\n{GRADES if form == 'md' else filled(GRADES)}")
     for number, source in enumerate(sources, 1):
-        print(f"[{number}] {source}" + ("  " if style == "github" else ""))
+        print(f"[{number}] {source}  " if form == "md" else filled(f"[{number}] {source}", "    "))
+
+
+def _cells(row: "HardwarePrice", on: "date", source: int) -> tuple[str, ...]:
+    """What stands under `HEADINGS`."""
+    from bench.cost import hardware_prices
+
+    return (
+        row.accelerator,
+        str(row.units or "?"),
+        _money(_usd(row, False)),
+        _money(_usd(row, True)),
+        row.unit,
+        row.provider,
+        row.instance,
+        row.region,
+        str(row.day() or "undated"),
+        row.kind,
+        row.letter,
+        f"[{source}]",
+        ", ".join(hardware_prices.all_flags(row, on)),
+    )
+
+
+def _markdown(lines: Sequence[tuple[str, ...]]) -> str:
+    from tabulate import tabulate
+
+    return tabulate(lines, HEADINGS, "github", disable_numparse=True, colalign=ALIGNED) + "\n"
+
+
+def _on_screen(lines: Sequence[tuple[str, ...]]) -> str:
+    """In one line each where the terminal is wide enough; else some cells stand below each other."""
+    from bench.cli.prices.screen import WIDE, drawn, widest, width
+
+    right = [index for index, side in enumerate(ALIGNED) if side == "right"]
+    whole = drawn(HEADINGS, lines, right, columns=WIDE)
+    if widest(whole) <= width():
+        return whole
+    stacked = [
+        (
+            name,
+            f"{count}\n{unit}",
+            price,
+            spot,
+            "\n".join(text for text in (f"{provider} {instance}", region) if text),
+            f"{day}\n{kind}",
+            f"{grade}\n{source}",
+            flags,
+        )
+        for name, count, price, spot, unit, provider, instance, region, day, kind, grade, source, flags in lines
+    ]
+    return drawn(NARROW, stacked, right=(1, 2, 3), whole=(5, 6))
 
 
 def _money(usd: float | None) -> str:

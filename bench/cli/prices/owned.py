@@ -1,5 +1,6 @@
 """`bench prices owned`: what an hour of a machine that is bought costs, by parts, and the config that says so."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +34,7 @@ def owned(
     life: Annotated[float, typer.Option(help="Years over which it is paid off.")],
     financing: Annotated[float, typer.Option(help="Yearly interest on the capital; 0.10 is 10 %.")] = 0.0,
     power_kw: Annotated[float, typer.Option(help="Mean draw of the whole machine in kW.")] = 0.0,
-    usd_per_kwh: Annotated[float, typer.Option(help="Price of electricity.")] = 0.0,
+    usd_per_kwh: Annotated[float | None, typer.Option(help="Price of electricity, with --power-kw.")] = None,
     pue: Annotated[float, typer.Option(help="Power of the room over that of the machine.")] = 1.0,
     residual: Annotated[float, typer.Option(help="What it is still worth at the end, in USD.")] = 0.0,
     opex_per_year: Annotated[float, typer.Option(help="Hosting, staff, maintenance and insurance, USD a year.")] = 0.0,
@@ -44,6 +45,8 @@ def owned(
     from bench.errors import InputError
     from bench.schema import Owned
 
+    if power_kw > 0 and usd_per_kwh is None:
+        raise InputError("--power-kw: costs nothing without --usd-per-kwh; give it (0 where power is free)")
     given = {
         "capex_usd": capex,
         "life_years": life,
@@ -51,7 +54,7 @@ def owned(
         "residual_usd": residual,
         "power_kw": power_kw,
         "pue": pue,
-        "usd_per_kwh": usd_per_kwh,
+        "usd_per_kwh": usd_per_kwh or 0.0,
         "opex_usd_per_year": opex_per_year,
         "availability": availability,
     }
@@ -64,14 +67,15 @@ def owned(
     usual = {name: one.default for name, one in Owned.model_fields.items()}
     print(f"${rate.total_usd:.4f} per hour in which it works =")
     print(f"  ${rate.capital_usd:.4f}  capital  {_capital(machine.capex_usd, life, financing, residual)}")
-    print(f"  ${rate.power_usd:.4f}  power    {power_kw:g} kW × PUE {pue:g} × ${usd_per_kwh:g}/kWh")
+    print(f"  ${rate.power_usd:.4f}  power    {power_kw:g} kW × PUE {pue:g} × ${machine.usd_per_kwh:g}/kWh")
     print(f"  ${rate.opex_usd:.4f}  opex     ${opex_per_year:,.0f} a year")
     hours = formulas.HOURS_PER_YEAR
     print(f"capital and opex are spread over {hours * availability:,.0f} of the {hours:,} hours of a year")
     print("\nIn a config:\n\ncost:\n  owned:")
     for name, value in given.items():
-        if value != usual[name]:
-            print(f"    {name}: {value:.15g}")
+        if value != usual[name] or (name == "usd_per_kwh" and power_kw):
+            # In plain digits: YAML takes 5e-05 for text.
+            print(f"    {name}: {Decimal(f'{value:.15g}'):f}")
 
 
 def _capital(capex: float, life: float, financing: float, residual: float) -> str:
@@ -90,6 +94,7 @@ def _checked(given: dict[str, float]) -> "Owned":
     from pydantic import ValidationError
 
     from bench.errors import InputError
+    from bench.plan import wording
     from bench.schema import Owned
 
     try:
@@ -97,5 +102,6 @@ def _checked(given: dict[str, float]) -> "Owned":
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        message = first["msg"].removeprefix("Input ").replace("should be", "must be")
-        raise InputError(f"{_option(key)}: {message} (got {first['input']:g}{HINTS.get(key, '')})") from None
+        raise InputError(
+            f"{_option(key)}: {wording.plain(first)} (got {first['input']:g}{HINTS.get(key, '')})"
+        ) from None

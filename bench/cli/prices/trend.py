@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bench.cost.blend import Blend
     from bench.report.trend import Line
 
+MAX_LINES = 12
+"""Of one pattern: more lines than that cannot be told apart."""
+
 
 def add_to(app: typer.Typer) -> None:
     app.command(name="trend", epilog='Example: bench prices trend "openai/gpt-4>openai/gpt-4o-2024-08-06"')(trend)
@@ -23,7 +26,7 @@ def trend(
     models: Annotated[
         list[str],
         typer.Argument(
-            help='provider/model; "A>B" is one line in which B takes over from A, and so is "provider/name*".',
+            help='provider/model; "A>B" is one line in which B takes over from A; "provider/name*" is all that match.',
             show_default=False,
         ),
     ],
@@ -45,8 +48,13 @@ def trend(
     start, end = _day("--from", since, today), _day("--to", to, today)
     if start is not None and end is not None and start > end:
         raise InputError(f"--from {start} is after --to {end}; exchange the two")
-    asked = {name: _line(name, ratio, start, end) for name in models}
-    lines = [line for line, _ in asked.values()]
+    lines, notes = [], []
+    for name in dict.fromkeys(models):
+        found, note = (
+            _matching_lines(name, ratio, start, end) if "*" in name else ([_line(name, ratio, start, end)], "")
+        )
+        lines += [line for line in found if line not in lines]
+        notes += [note] if note else []
     if svg is not None:
         write_text(svg, _svg(lines, ratio))
     if form == "csv":
@@ -54,14 +62,15 @@ def trend(
     elif form == "json":
         print(trend_text.as_json(lines, ratio), end="")
     else:
-        _show(lines, ratio, [note for _, note in asked.values() if note], today)
+        _show(lines, ratio, notes, today)
 
 
 def _show(lines: list["Line"], ratio: "Blend", said: list[str], today: date) -> None:
     from bench.report import trend_chart, trend_text
 
     columns = shutil.get_terminal_size((120, 24)).columns
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    # With its output closed (`>&-`) Python has no stdout at all.
+    colour = sys.stdout is not None and sys.stdout.isatty() and "NO_COLOR" not in os.environ
     print(f"USD per million tokens, {ratio} in/out{', logarithmic' if trend_chart.is_log(lines) else ''}\n")
     print(trend_chart.terminal(lines, columns, colour))
     print(f"\n{trend_text.table(lines, columns)}\n")
@@ -94,20 +103,36 @@ def _day(option: str, text: str | None, today: date) -> date | None:
     return found
 
 
-def _line(name: str, ratio: "Blend", start: date | None, end: date | None) -> tuple["Line", str]:
-    """The line of one argument, and a note on what it left out."""
+def _line(name: str, ratio: "Blend", start: date | None, end: date | None) -> "Line":
+    """The line of one argument: a model, or models that followed each other."""
     from bench.cost import api_prices
     from bench.report import trend
 
-    note = ""
-    if "*" in name:
-        histories, hidden = trend.succession([(model, api_prices.history(model)) for model in _matching(name)])
-        if hidden:
-            note = f"{name}: began on the same day as another of the line, and not drawn: {', '.join(hidden)}."
-    else:
-        histories = [(model, api_prices.history(model)) for model in (part.strip() for part in name.split(">"))]
-    shown = " > ".join(model for model, _ in histories) if "*" not in name else name
-    return trend.line(shown, histories, ratio, start, end), note
+    histories = [(model, api_prices.history(model)) for model in (part.strip() for part in name.split(">"))]
+    return trend.line(" > ".join(model for model, _ in histories), histories, ratio, start, end)
+
+
+def _matching_lines(pattern: str, ratio: "Blend", start: date | None, end: date | None) -> tuple[list["Line"], str]:
+    """A line for each model that matches, the oldest first, and a note on those that are not drawn. A pattern says of
+    no model that it followed another."""
+    from bench.errors import InputError
+
+    if ">" in pattern:
+        raise InputError(f"{pattern!r}: a succession names its models; write them out, without *")
+    names, found = _matching(pattern), []
+    why = ""
+    for name in names:
+        try:
+            found.append(_line(name, ratio, start, end))
+        except InputError as error:
+            why = why or error.lines[0]  # no dated price, or none in the window
+    if not found:
+        raise InputError(why if len(names) == 1 else f"{pattern}: none of {len(names)} models can be drawn: {why}")
+    found.sort(key=lambda line: (line.points[0].day, line.name))
+    kept = found[:MAX_LINES]
+    drawn = {line.name for line in kept}
+    hidden = [name for name in names if name not in drawn]
+    return kept, f"{pattern}: not drawn: {', '.join(hidden)}." if hidden else ""
 
 
 def _matching(pattern: str) -> list[str]:

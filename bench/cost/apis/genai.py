@@ -6,6 +6,7 @@ once a model; pricing a request is then four products and no look-up. Where the 
 UTC, which is the price of most hours, and a remark names the others.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -46,6 +47,8 @@ ALIASES = {
 
 BATCH = {"processing": "batch"}
 NOON = time(12)
+
+_OTHER_OUTPUT = re.compile(r"output_(image|audio|video)_mtok|(output_)?audio_hours")
 
 Spans = tuple[tuple[date, Quote | None], ...]
 """Ascending days, and what is asked from each on; None where nothing is known or nothing is charged."""
@@ -156,6 +159,15 @@ def remarks(found: Found, asked: str) -> tuple[str, ...]:
     if found.owner != found.provider:
         texts.append(f"{found.provider} has no entry of its own for it; {PACKAGE} takes the price of {found.owner}")
     return tuple(texts)
+
+
+def not_text(model: "ModelInfo") -> str | None:
+    """Why a model is no text model: its prices know another output than text, or sound by the hour."""
+    for entry in _entries(model):
+        for key, price in entry.prices.__dict__.items():
+            if price is not None and _OTHER_OUTPUT.fullmatch(key):
+                return f"is also sold by {key}"
+    return None
 
 
 def only_past(quote: Quote) -> bool:

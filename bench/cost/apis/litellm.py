@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.cost.apis.genai import ALIASES, canonical
 from bench.cost.apis.quote import Quote
+from bench.cost.printable import unprintable
 from bench.cost.tariff import MTOK, Tariff, Tier
 from bench.errors import InputError
 
@@ -50,6 +51,12 @@ class Entry:
     model_id: str
     standard: Tariff
     batch: Tariff | None
+    mode: str | None = None
+
+    @property
+    def not_text(self) -> str | None:
+        """Why it cannot answer a chat request, where its mode says so."""
+        return None if self.mode in TEXT_MODES else f"is of mode {self.mode}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +151,7 @@ def _parsed(content: bytes, shown: str, own: bool) -> PriceFile:
     for key, value in data.items():
         if key.startswith("_") or key in NO_MODELS or key == "currency":
             continue
+        _check_printable(key, value, shown)
         found = _entry(key, value, f"{shown}: {_shown(key)}")
         if isinstance(found, Entry):
             entries.setdefault(f"{found.provider}/{found.model_id}".lower(), []).append(found)
@@ -157,6 +165,15 @@ def _parsed(content: bytes, shown: str, own: bool) -> PriceFile:
     if own and isinstance(said, Mapping):
         shown = f"{said['package']} {said['version']}"
     return PriceFile(shown, own, day, {name: tuple(found) for name, found in entries.items()}, left_out)
+
+
+def _check_printable(key: str, value: Any, shown: str) -> None:
+    """Names end up on a terminal. Raises InputError for one that a terminal would obey."""
+    said = value.get("litellm_provider") if isinstance(value, dict) else None
+    for what, name in (("a name", key), ("litellm_provider", said)):
+        if isinstance(name, str) and unprintable(name):
+            where = f"{shown}: {_shown(key)}"
+            raise InputError(f"{where}: {what} holds a character that cannot be printed ({_shown(name)}); remove it")
 
 
 def _json(content: bytes, shown: str) -> Any:
@@ -214,7 +231,9 @@ def _entry(key: str, value: Any, where: str) -> Entry | str:
     if not all(dear) and value.get("mode") in TEXT_MODES:
         return "a tier of it is 0; a price that nobody asks cannot be compared"
     batched = all(prices[True].get(COLUMNS[name], {}).get(-1) for name in ("input", "output"))
-    return Entry(key, *names, standard, _tariff(prices[True], fee, lowest) if batched else None)
+    mode = value.get("mode")
+    shown = mode if mode is None else _shown(str(mode))
+    return Entry(key, *names, standard, _tariff(prices[True], fee, lowest) if batched else None, shown)
 
 
 def _priced_by_input(value: Mapping[str, Any], missing: list[str]) -> bool:
@@ -315,7 +334,7 @@ def _day(said: Any, shown: str) -> date | None:
 
 def _shown(key: str) -> str:
     """A key in one line of bearable length."""
-    text = key if key.isprintable() else repr(key)
+    text = key if key.isprintable() else ascii(key)
     return text if len(text) <= 80 else text[:77] + "…"
 
 

@@ -38,3 +38,16 @@ class Quote:
         """Older than 90 days, or of unknown age."""
         age = self.age_days(on)
         return age is None or age > STALE_DAYS
+
+
+def agree(one: Quote, other: Quote) -> bool:
+    """Equal prices of input and output, for long prompts too; of cached tokens where both list one of their own.
+
+    Sources that put the same tier one token apart (199,999 and 200,000) agree.
+    """
+    lengths = {0, *(tier.above + 1000 for quote in (one, other) for tier in quote.tariff.tiers[1:])}
+    pairs = [(one.tariff.at(length), other.tariff.at(length)) for length in sorted(lengths)]
+    return all((mine.input, mine.output) == (theirs.input, theirs.output) for mine, theirs in pairs) and all(
+        mine.cached == theirs.cached or mine.input == mine.cached or theirs.input == theirs.cached
+        for mine, theirs in pairs[:1]
+    )
