@@ -51,7 +51,7 @@ def claims(
         raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
     if not runs:
         _check_without_run(given)
-    choices = [_choices(run, given) for run in runs or ()] or [overridden(CostChoices(), given)]
+    choices = [_choices(run, given) for run in runs or ()] or [overridden(CostChoices(), given, uses_apis=False)]
     rows = [row for run, cost in zip(runs or (), choices, strict=False) for row in _rows(run, cost)]
     as_of = _one_day(choices)
     found = every(rows, as_of, tuple(dict.fromkeys(path for cost in choices for path in cost.api_price_files)))
