@@ -103,7 +103,7 @@ def test_the_tier_is_that_of_the_prompt_to_a_part_of_a_token() -> None:
 
 def test_an_api_that_costs_nothing_is_one_line(tmp_path: Path) -> None:
     """Neither a division by zero nor a ratio without end."""
-    prices = {"input_cost_per_token": 1e-8, "cache_read_input_token_cost": 0, "mode": "embedding"}
+    prices = {"input_cost_per_token": 1e-320, "output_cost_per_token": 1e-320, "mode": "chat"}
     path, cost = tmp_path / "free.json", tmp_path / "cost.yaml"
     path.write_text(json.dumps({"mine/free": {"litellm_provider": "mine", **prices}}))
     cost.write_text("api_cached_share: 1\n")
