@@ -26,6 +26,7 @@ FACTS = ModelFacts(parameters=1000, weights_bytes=64_000_000, vocab_size=1000, d
 CASES = {one.name: one for one in truth.cases()}
 
 
+@pytest.mark.slow  # test_readme.py runs the same command, whose exit code says the same
 def test_the_self_test_passes() -> None:
     """The whole of it in real processes, as data; a person's exit code and a program's `ok` agree."""
     done = bench("selftest", "--format", "json")

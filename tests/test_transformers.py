@@ -107,6 +107,7 @@ def test_a_gguf_file_gives_the_tokens_of_its_conversion() -> None:
     assert facts.parameters == 134_515_008
 
 
+@pytest.mark.slow  # half a minute for reading the file twice; the test before reads it once
 def test_a_gguf_file_can_be_quantised_again() -> None:
     from_file, file_facts = load(builtin.gguf_file("smollm2-135m"), FourBit(name="nf4"))
     from_folder, folder_facts = load("builtin:smollm2-135m", FourBit(name="nf4"))
@@ -114,6 +115,7 @@ def test_a_gguf_file_can_be_quantised_again() -> None:
     assert file_facts.weights_bytes == folder_facts.weights_bytes
 
 
+@pytest.mark.slow
 def test_packed_gguf_blocks_without_a_kernel_are_refused() -> None:
     with pytest.raises(UnsupportedError, match="no kernel here that computes on packed GGUF blocks"):
         load(builtin.gguf_file("smollm2-135m"), Checkpoint(name="checkpoint"))
@@ -144,7 +146,7 @@ def test_bytes_in_memory_are_the_bytes_that_the_shapes_promise(precision: Precis
     assert facts.kv_bytes_per_token == per_token
 
 
-@pytest.mark.parametrize("name", ["pythia-70m", "bloom-560m", "smollm2-135m"])
+@pytest.mark.parametrize("name", ["pythia-70m", pytest.param("bloom-560m", marks=pytest.mark.slow), "smollm2-135m"])
 @pytest.mark.parametrize("precision", [Plain(name="bf16"), FourBit(name="nf4")], ids=["bf16", "nf4"])
 def test_random_weights_have_the_true_shapes(name: str, precision: Precision) -> None:
     shape = footprint.shape(catalogue.shapes()[name])
