@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.cost.dollars import MTOK, bill_usd, break_even_utilisation, per_mtok, split
+from bench.cost.dollars import MTOK, bill_usd, per_mtok, split
 
 unhurried = settings(deadline=None, max_examples=60)
 prices = st.floats(min_value=1e-4, max_value=1e4)
@@ -56,21 +56,3 @@ def test_a_batch_without_decode_has_no_split(bill: float, prompt: int, new: int)
     parts = split(bill, 1.0, prompt, new)
     assert (parts.input_usd_per_mtok, parts.output_usd_per_mtok) == (None, None)
     assert parts.blended_usd_per_mtok * (prompt + new) / MTOK == pytest.approx(bill, rel=1e-12)
-
-
-@unhurried
-@given(prices, prices)
-def test_break_even_times_the_api_is_the_own_cost(own: float, api: float) -> None:
-    """At that utilisation both cost the same; where even full load is dearer there is none."""
-    share = break_even_utilisation(own, api)
-    if own > api:
-        assert share is None
-    else:
-        assert share is not None
-        assert 0 < share <= 1
-        assert share * api == pytest.approx(own, rel=1e-12)
-
-
-def test_a_free_api_is_never_beaten() -> None:
-    """No division by zero, no break-even."""
-    assert break_even_utilisation(0.001, 0.0) is None

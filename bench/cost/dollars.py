@@ -62,17 +62,3 @@ def electricity_usd_per_mtok(j_per_token: float, usd_per_kwh: float) -> float:
     0.25
     """
     return j_per_token * usd_per_kwh / 3.6
-
-
-def break_even_utilisation(self_usd_at_full_load: float, api_usd: float) -> float | None:
-    """The utilisation from which self-hosting is cheaper than the API for the same request; None means never.
-
-    >>> break_even_utilisation(0.001, 0.004)
-    0.25
-    >>> break_even_utilisation(0.004, 0.001) is None
-    True
-    """
-    if api_usd <= 0:
-        return None
-    share = self_usd_at_full_load / api_usd
-    return share if share <= 1 else None

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from itertools import groupby
 from typing import Literal
 
-from bench.cost import hardware_prices, owned
+from bench.cost import break_even, hardware_prices, owned
 from bench.cost.hardware_prices import CPU, Offer
 from bench.errors import InputError, nearest
 from bench.schema import Accelerator, CostChoices, Environment, ModelFacts, PriceKind
@@ -173,7 +173,7 @@ def _listed(choices: CostChoices, needs: Sequence[Need]) -> HourlyRate:
         days.append(offer.day)
     factor, because = 1.0, ""
     if kind == "spot":
-        factor = (1 + choices.spot_overhead) / choices.spot_availability
+        factor = break_even.spot_usd_per_hour(1.0, choices.spot_overhead, choices.spot_availability)
         because = (
             f", × (1 + {choices.spot_overhead:g}) / {choices.spot_availability:g}: "
             f"{choices.spot_overhead * 100:.4g}% of the work is done twice, "
