@@ -1,6 +1,5 @@
 """Self-hosting against APIs: the notes under the tables, and all of it as text, Markdown, CSV or JSON."""
 
-import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from bench.report import table
 from bench.report.breakeven import COLD_PARTS, STANDING, Answer
 from bench.report.breakeven_tables import Section, broken, sections, sentence
 from bench.report.footnotes import cached_notes
-from bench.report.render import escaped, guarded
+from bench.report.render import as_csv, escaped
 from bench.report.table import number, percent
 
 if TYPE_CHECKING:
@@ -243,12 +242,7 @@ def _comma_separated(found: Sequence[Answer]) -> str:
         for section, own in of.sections().items()
         for line in own
     ]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
-    writer.writeheader()
-    for line in lines:
-        writer.writerow({key: guarded(_joined(value)) for key, value in line.items()})
-    return out.getvalue()
+    return as_csv([{key: _joined(value) for key, value in line.items()} for line in lines])
 
 
 def _joined(value: Any) -> Any:

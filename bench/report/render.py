@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.report import table
@@ -121,7 +121,11 @@ def escaped(text: str) -> str:
 
 def comma_separated(rows: Sequence[Row]) -> str:
     """One line a row, SI units and dollars in the headings; no rounding."""
-    found = [flat(row) for row in rows]
+    return as_csv([flat(row) for row in rows])
+
+
+def as_csv(found: Sequence[Mapping[str, Any]]) -> str:
+    """Lines of plain values; a column for every key that one of them has."""
     headings = list(dict.fromkeys(key for line in found for key in line))
     out = io.StringIO()
     writer = csv.DictWriter(out, headings, lineterminator="\n", restval="")

@@ -1,14 +1,13 @@
 """Tables, sentences and notes as text for a terminal or in Markdown; lines as CSV."""
 
-import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import InputError
-from bench.report.render import escaped, guarded
+from bench.report.render import escaped
 
 FORMATS = ("table", "md", "csv", "json")
 NAME = "name"
@@ -99,17 +98,6 @@ def markdown(answer: Sequence[str], grid: Grid, notes: Sequence[str]) -> str:
     headings = [escaped(column.heading) for column in grid.columns]
     table = tabulate(cells, headings, "pipe", colalign=align, disable_numparse=True)
     return "\n\n".join([*map(escaped, answer), table, "\n".join(f"- {escaped(note)}" for note in notes)]) + "\n"
-
-
-def comma_separated(found: Sequence[Mapping[str, Any]]) -> str:
-    """One line each; a text that a spreadsheet would run as a formula is quoted."""
-    headings = list(dict.fromkeys(key for line in found for key in line))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, headings, lineterminator="\n", restval="")
-    writer.writeheader()
-    for line in found:
-        writer.writerow({key: guarded(value) for key, value in line.items()})
-    return out.getvalue()
 
 
 def finite(found: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.metrics.statistics import Estimate
+from bench.report.render import as_csv
 from bench.report.table import NONE, number, percent, spread
 from bench.whatif import at_api, draw
 from bench.whatif.at_api import ApiRequest
@@ -36,7 +37,7 @@ def render(found: Considered, load: Load, limits: Limits, form: str, width: int 
     """The whole plan in one of `draw.FORMATS`."""
     flat = draw.finite([_flat(one, limits) for one in found.candidates])
     if form == "csv":
-        return draw.comma_separated(flat)
+        return as_csv(flat)
     if form == "json":
         return _json(found, flat, load, limits)
     grid = Grid(_COLUMNS, [_line(index, one, limits) for index, one in enumerate(found.candidates, 1)])

@@ -7,6 +7,7 @@ from typing import Any
 from bench.cost import break_even
 from bench.metrics.statistics import Estimate
 from bench.report import table
+from bench.report.render import as_csv
 from bench.report.table import NONE, number, percent, spread
 from bench.whatif import at_api, draw, pairs
 from bench.whatif import source as sources
@@ -48,7 +49,7 @@ def render(found: Sequence[Projected], form: str, width: int | None = None) -> s
     """All rows in one of `draw.FORMATS`."""
     flat = draw.finite([_flat(one) for one in found])
     if form == "csv":
-        return draw.comma_separated(flat)
+        return as_csv(flat)
     if form == "json":
         return _json(found)
     models = {table.model(one.source.row) for one in found}
