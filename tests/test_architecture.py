@@ -16,23 +16,44 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schema": set(),
     "errors": set(),
     "store": set(),
+    "traces": set(),
+    "load": set(),
+    "client": set(),
+    "endpoint": {"client", "load", "models"},
+    "servers": {"models", "sensors"},
+    "mock": set(),
     "models": set(),
     "sensors": {"__init__"},
     "metrics": set(),
     "runners": {"models", "metrics", "sensors"},
-    "measure": {"runners", "sensors"},
+    "measure": {"runners", "sensors", "traces", "load", "client", "endpoint", "servers", "metrics", "models"},
     "hardware": set(),
     "cost": {"hardware", "metrics", "models"},
     "plan": {"runners", "models", "cost", "store"},
-    "execute": {"runners", "measure", "sensors", "store", "metrics", "models", "hardware"},
-    "report": {"metrics", "cost", "models", "hardware"},
+    "execute": {"traces", "cost", "runners", "measure", "sensors", "store", "metrics", "models", "hardware"},
+    "report": {"metrics", "cost", "models", "hardware", "traces"},
     "whatif": {"report", "metrics", "cost", "models", "hardware"},
     "claims": {"report", "metrics", "cost"},
     "cli": {
         *("plan", "execute", "store", "report", "cost", "metrics", "models", "runners", "sensors", "hardware"),
-        *("selftest", "whatif", "claims"),
+        *("selftest", "whatif", "claims", "mock", "servers", "endpoint", "traces", "load"),
     },
-    "selftest": {"plan", "execute", "report", "cost", "metrics", "models", "runners", "measure", "sensors"},
+    "selftest": {
+        "mock",
+        "client",
+        "load",
+        "endpoint",
+        "traces",
+        "plan",
+        "execute",
+        "report",
+        "cost",
+        "metrics",
+        "models",
+        "runners",
+        "measure",
+        "sensors",
+    },
     "__main__": {"cli"},
     "__init__": set(),
     "data": set(),
@@ -48,6 +69,16 @@ CLOCK_ROOMS = {
     "bench/selftest/observer_child.py",  # what the instrument itself costs, never a figure
     "bench/execute/child.py",  # limits and elapsed time of a child, never a figure
     "bench/cli/watch.py",  # time estimate
+    "bench/client/transport.py",  # the clock of every figure under load
+    "bench/client/connection.py",
+    "bench/measure/serving/conductor.py",
+    "bench/measure/serving/process.py",
+    "bench/measure/serving/driver.py",
+    "bench/servers/start.py",  # how long a server takes to start
+    "bench/mock/server.py",  # the truth that the clock is tested against
+    "bench/mock/schedule.py",
+    "bench/mock/stream.py",
+    "bench/selftest/load.py",
 }
 FORBIDDEN_NAMES = {"utils", "core", "common", "base", "helpers", "manager"}
 

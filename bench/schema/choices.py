@@ -6,6 +6,7 @@ from pydantic import Field
 
 from bench.schema.cost import CostChoices
 from bench.schema.noun import DEFAULT_RUNNER, Noun
+from bench.schema.traffic import Slo, Traffic
 
 
 class Model(Noun):
@@ -51,7 +52,13 @@ class FourBit(Noun):
     compute_dtype: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="type of the product")
 
 
-Precision = Annotated[Plain | Checkpoint | Int8 | FourBit, Field(discriminator="name")]
+class Served(Noun):
+    """Whatever the server at an endpoint runs; nothing is asked of it."""
+
+    name: Literal["served"]
+
+
+Precision = Annotated[Plain | Checkpoint | Int8 | FourBit | Served, Field(discriminator="name")]
 
 
 PRECISIONS: dict[str, type[Noun]] = {
@@ -62,6 +69,7 @@ PRECISIONS: dict[str, type[Noun]] = {
     "nf4": FourBit,
     "fp4": FourBit,
     "checkpoint": Checkpoint,
+    "served": Served,
 }
 
 
@@ -119,7 +127,8 @@ class Sweep(Noun):
     models: tuple[Model, ...]
     precisions: tuple[Precision, ...]
     runners: tuple[RunnerChoice, ...]
-    workloads: tuple[Workload, ...]
+    workloads: tuple[Workload | Traffic, ...]
+    slo: tuple[Slo, ...] = ()
     protocol: Protocol = Protocol()
     replicates: int = Field(5, ge=1, description="new processes a cell at least, interleaved over all cells")
     arms: int = Field(

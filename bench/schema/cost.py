@@ -81,6 +81,15 @@ class CostChoices(Noun):
     api_cached_share: float = Field(
         0.0, ge=0, le=1, description="share of the prompt that the API is assumed to have in its cache"
     )
+    billed_as: str | None = Field(
+        None, description="the endpoint is paid by the token: provider/model whose API prices its bill is made of"
+    )
+    max_spend_usd: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="with billed_as: stop before the run has cost more",
+    )
     api_price_files: tuple[str, ...] = Field((), description="files of API prices in litellm's format; these win")
     hardware_price_files: tuple[str, ...] = Field((), description="more hourly prices, CSV with the package's columns")
     as_of: date | None = Field(None, description="use the prices of this day; without it those of today")

@@ -10,6 +10,8 @@ from bench.schema.choices import Model, Precision, Protocol, RunnerChoice, Workl
 from bench.schema.machine import Environment
 from bench.schema.measured import Measurement
 from bench.schema.noun import SCHEMA_VERSION, Ending, Noun, Status
+from bench.schema.serving import Allowance, Serving
+from bench.schema.traffic import Traffic
 
 
 class Cell(Noun):
@@ -20,6 +22,9 @@ class Cell(Noun):
     precision: Precision
     runner: RunnerChoice
     workload: Workload
+    traffic: Traffic | None = Field(
+        None, description="the load of a cell that is served; `workload` then holds its mean lengths and batch_size 1"
+    )
     protocol: Protocol = Protocol()
     arm: int = Field(1, ge=1, description="which of several equal cells; see Sweep.arms")
 
@@ -36,6 +41,9 @@ class Job(Noun):
 
     cell: Cell
     replicate: int = Field(ge=0)
+    record_id: str = ""
+    folder: str | None = Field(None, description="the run's folder, where the trace of a run under load is written")
+    allowance: Allowance | None = Field(None, description="of money, for a run under load at a paid endpoint")
 
 
 class Stop(Noun):
@@ -70,5 +78,6 @@ class Record(Noun):
     cell: Cell
     environment: Environment
     measurement: Measurement | None = None
+    serving: Serving | None = Field(None, description="instead of a measurement, of a cell under load")
     command: str | None = Field(None, description="what to type to measure this cell again")
     stop: Stop | None = None

@@ -1,0 +1,1 @@
+"""Tables of cells under load: what they serve, at which latency, and what that costs."""
