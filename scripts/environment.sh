@@ -1,5 +1,5 @@
 # Sourced by the other scripts: makes .venv with the pinned packages once, and finds it ready afterwards.
-# prepare_environment [EXTRA]   EXTRA: an optional dependency group of pyproject.toml, such as test
+# prepare_environment [EXTRAS]   optional dependencies of pyproject.toml, such as test, with commas between them
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 venv="$root/.venv"
@@ -63,6 +63,7 @@ prepare_environment() {
   local extra="${1:-}" wanted stamp
   wanted="$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum | tr ' ' -)"
   stamp="$venv/.ready-${extra:-run}"
+  case "$extra" in *[!a-z0-9,-]*) echo "error: BENCH_EXTRAS: '$extra'; write names with commas, such as llama-cpp" >&2; return 2 ;; esac
   # The environment of the tests holds all that a run needs.
   if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] || [ "$(cat "$venv/.ready-test" 2>/dev/null)" = "$wanted" ]; then
     return

@@ -24,7 +24,7 @@ timeout_s: {timeout_s}
 """
 
 
-AT_HOME = ("report", "compare", "breakeven", "project", "plan", "claims", "prices", "models", "schema")
+AT_HOME = ("report", "requests", "compare", "breakeven", "project", "plan", "claims", "prices", "models", "schema")
 """Commands that only read: run in this process, because starting one takes longer than what they do."""
 
 

@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "measure": {"runners", "sensors", "traces", "load", "client", "endpoint", "servers", "metrics", "models"},
     "hardware": set(),
     "cost": {"hardware", "metrics", "models"},
-    "plan": {"runners", "models", "cost", "store"},
+    "plan": {"runners", "models", "cost", "store", "load", "metrics", "servers"},
     "execute": {"traces", "cost", "runners", "measure", "sensors", "store", "metrics", "models", "hardware"},
     "report": {"metrics", "cost", "models", "hardware", "traces"},
     "whatif": {"report", "metrics", "cost", "models", "hardware"},
@@ -69,8 +69,10 @@ CLOCK_ROOMS = {
     "bench/selftest/observer_child.py",  # what the instrument itself costs, never a figure
     "bench/execute/child.py",  # limits and elapsed time of a child, never a figure
     "bench/cli/watch.py",  # time estimate
+    "bench/cli/live_view.py",  # how often a line is printed
     "bench/client/transport.py",  # the clock of every figure under load
     "bench/client/connection.py",
+    "bench/endpoint/asked.py",  # deadlines of the probe's requests, never a figure
     "bench/measure/serving/conductor.py",
     "bench/measure/serving/process.py",
     "bench/measure/serving/driver.py",

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from bench.execute import child, run
-from bench.schema import Cell, Job, Model, Plain, Record, RunnerChoice, Sweep, Workload
+from bench.schema import Cell, Job, Live, Model, Plain, Record, RunnerChoice, Sweep, Workload
 from bench.store import Journal
 from tests.commands import bench, command, fake_config, lines
 
@@ -230,6 +230,8 @@ class Silent:
     def started(self, job: Job, standing: run.Standing) -> None: ...
 
     def phase(self, name: str, estimate_s: float | None) -> None: ...
+
+    def live(self, standing: Live) -> None: ...
 
     def finished(self, record: Record) -> None: ...
 

@@ -4,6 +4,8 @@ import importlib
 import itertools
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +14,16 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from bench import runners
+from bench.errors import UnsupportedError
 from bench.runners import Runner
-from bench.schema import Model, ModelFacts, Plain
+from bench.schema import Model, ModelFacts, Plain, Served
 from bench.sensors import environment
 from tests.commands import ROOT, bench, lines
 
 # What each runner is tried on: a real checkpoint where the engine loads one.
 MODELS = {"transformers": "builtin:smollm2-135m", "fake": "shape:pythia-70m", "bigram": "shape:pythia-70m"}
+# Runners whose engine is behind HTTP: they are under no batch contract, and under one of their own.
+ENDPOINTS = {"openai": {"base_url": "http://127.0.0.1:8000/v1"}}
 ROWS, PROMPT, NEW = 2, 16, 12
 
 
@@ -56,7 +61,8 @@ def prompts(facts: ModelFacts) -> list[list[int]]:
 
 
 def test_the_list_of_models_covers_every_runner(bigram: Path) -> None:
-    assert set(runners.names()) == set(MODELS)
+    assert set(runners.names()) == {*MODELS, *ENDPOINTS}
+    assert {name for name in runners.names() if runners.serves(runners.find(name))} == set(ENDPOINTS)
 
 
 def test_exact_tokens_and_complete_steps(loaded: tuple[Runner, ModelFacts]) -> None:
@@ -98,7 +104,7 @@ def test_facts_are_complete(loaded: tuple[Runner, ModelFacts]) -> None:
     assert sum(facts.placement.values()) == facts.weights_bytes
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted([*MODELS, *ENDPOINTS]))
 def test_a_misspelt_option_is_refused(name: str, bigram: Path) -> None:
     options: type[BaseModel] = runners.find(name).Options
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
@@ -112,6 +118,30 @@ def test_doctor_can_ask_every_runner(name: str, bigram: Path) -> None:
     assert "fp32" in found
     room = kind.room_bytes(kind.Options(), environment.detect(tuple(kind.PACKAGES)))
     assert room is None if name == "fake" else room is None or room > 1_000_000
+
+
+@pytest.mark.parametrize("name", sorted(ENDPOINTS))
+def test_an_endpoint_says_where_requests_go_and_runs_no_batch(name: str) -> None:
+    kind = runners.find(name)
+    options = kind.Options.model_validate(ENDPOINTS[name], extra="forbid", strict=True)
+    assert kind.Options.model_validate(options.model_dump(mode="json")) == options  # as the child reads it
+    assert not kind.ENGINE
+    assert kind.room_bytes(options, environment.detect(tuple(kind.PACKAGES))) is None
+    assert kind.precisions(environment.detect())["served"] is None
+    runner = kind(Model(source="served"), Served(name="served"), options)
+    assert isinstance(runner, runners.Serves)
+    assert runner.endpoint() == options
+    with pytest.raises(UnsupportedError, match="load"):
+        runner.load()
+    with pytest.raises(UnsupportedError, match="load"):
+        runner.generate([[1] * PROMPT] * ROWS, NEW, lambda _: None)
+
+
+@pytest.mark.parametrize("name", sorted(ENDPOINTS))
+def test_an_endpoint_is_light_to_import(name: str) -> None:
+    code = f"import sys; from bench import runners; runners.find({name!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert not {"torch", "transformers", "httpx", "httptools"} & set(done.stdout.split())
 
 
 def test_the_documented_runner_runs_from_a_config(bigram: Path, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_failures_that_a_retry_made_good_do_not_end_the_sampling() -> None:
     """Five times out of memory, five times well: a wider budget goes on."""
     known = run.Measured()
     for replicate in range(5):
-        known.add(failed_record("oom", replicate=replicate))
+        known.add(failed_record("oom", replicate=replicate), Path())
     sweep = _sweep(Sampling(target=0.001, budget_s=10_000))
     stop = known.stop(sweep)
     assert stop is not None
@@ -66,7 +66,7 @@ def test_failures_that_a_retry_made_good_do_not_end_the_sampling() -> None:
     known.forget_failures()
     assert known.stop(sweep) is None
     for replicate in range(5):
-        known.add(record(replicate, measured=measurement(1 + replicate / 100)))
+        known.add(record(replicate, measured=measurement(1 + replicate / 100)), Path())
     assert known.stop(sweep) is None
     assert known.failures == {}
 
@@ -75,15 +75,15 @@ def test_a_worthless_replicate_is_no_measurement_to_count() -> None:
     window = Window(start=Edge(), end=Edge(), duration_s=3.0, other_clock_s=9.0)
     jumped = measurement().model_copy(update={"window": window})
     known = run.Measured()
-    known.add(record(0, measured=jumped))
+    known.add(record(0, measured=jumped), Path())
     assert (known.times, known.failures) == ([], {0: "tainted"})
 
 
 def test_one_refusal_after_good_replicates_is_not_hopeless() -> None:
     known = run.Measured()
     for replicate in range(4):
-        known.add(record(replicate, measured=measurement(1 + replicate / 100)))
-    known.add(failed_record("invalid", replicate=4))
+        known.add(record(replicate, measured=measurement(1 + replicate / 100)), Path())
+    known.add(failed_record("invalid", replicate=4), Path())
     assert known.stop(_sweep(Sampling(target=0.001))) is None
 
 

@@ -25,8 +25,8 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    *("run", "report", "compare", "breakeven", "project", "plan", "claims"),
-    *("doctor", "selftest", "hardware", "models", "prices", "schema"),
+    *("run", "report", "requests", "compare", "breakeven", "project", "plan", "claims"),
+    *("doctor", "selftest", "mock_server", "hardware", "models", "prices", "schema"),
 )
 
 for _name in COMMANDS:

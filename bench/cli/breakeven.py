@@ -67,7 +67,7 @@ def breakeven(
         raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
     if row is not None and every_row:
         raise InputError("--row and --all contradict each other; keep one of them")
-    asked = Asked(tuple(requests_per_month or ()), max_utilisation, _duty(duty_cycle, starts_per_month), text)
+    asked = Asked(tuple(requests_per_month or ()), max_utilisation, duty_of(duty_cycle, starts_per_month), text)
     found = _answers(runs, row, every_row, asked, given)
     whole = render(found, form, width=shutil.get_terminal_size((120, 24)).columns)
     if out is not None:
@@ -76,7 +76,7 @@ def breakeven(
         print(whole, end="")
 
 
-def _duty(share: float | None, starts: float | None) -> tuple[float, float] | None:
+def duty_of(share: float | None, starts: float | None) -> tuple[float, float] | None:
     """Raises InputError where the machine sleeps and nobody says how often it wakes."""
     from bench.errors import InputError
 

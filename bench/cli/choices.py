@@ -71,6 +71,10 @@ def _cost_options(
         list[str] | None,
         typer.Option(help="More hourly prices: CSV like the package's list.", metavar="<path>", rich_help_panel=PANEL),
     ] = None,
+    billed_as: Annotated[
+        str | None,
+        typer.Option(help="The endpoint is paid by the token, at this API's prices.", rich_help_panel=PANEL),
+    ] = None,
     cost: Annotated[
         str | None,
         typer.Option(
@@ -120,7 +124,15 @@ def overridden(planned: "CostChoices", given: Given, uses_apis: bool = True) -> 
     base = planned if given.get("cost") is None else read.choices(Path(given["cost"]))
     said: dict[str, Any] = {
         name: given.get(name)
-        for name in ("usd_per_hour", "provider", "price_kind", "utilisation", "usd_per_kwh", "api_cached_share")
+        for name in (
+            "usd_per_hour",
+            "provider",
+            "price_kind",
+            "utilisation",
+            "usd_per_kwh",
+            "api_cached_share",
+            "billed_as",
+        )
     }
     said["apis"] = cost.once(given.get("api") or ()) or None
     said["blends"] = cost.once(given.get("blend") or ()) or None

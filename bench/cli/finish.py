@@ -8,11 +8,50 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.report.measured import CeilingOf
     from bench.report.rows import Row
-    from bench.schema import Ceiling, CostChoices, Environment, ModelFacts, Record
+    from bench.report.serving.row import ServingRow
+    from bench.schema import Ceiling, CostChoices, Environment, ModelFacts, Record, Slo
 
 
 def rows_of(folder: Path, cost: "CostChoices", warn: Callable[[str], None], every_cell: bool = False) -> list["Row"]:
-    """Rows of a run folder (or a journal), in its plan's order; cells that left the plan only when asked for."""
+    """Rows of static batches in a run folder (or a journal), in its plan's order; cells that left the plan only when
+    asked for.
+
+    Raises InputError where all of its cells are under load.
+    """
+    from bench.errors import InputError
+
+    found, under_load = both(folder, cost, warn, every_cell)
+    if under_load and not found:
+        raise InputError(f"{folder}: its cells are all under load; `bench report` prices them")
+    return found
+
+
+def rows_of_both(
+    folder: Path,
+    cost: "CostChoices",
+    warn: Callable[[str], None],
+    every_cell: bool = False,
+    slo: Sequence["Slo"] | None = None,
+    duty: tuple[float, float] | None = None,
+) -> tuple[list["Row"], list["ServingRow"]]:
+    """Rows of static batches, and of cells under load; `slo` are the plan's where none are given."""
+    from bench.plan.folder import read_plan
+
+    run_folder = folder if folder.is_dir() else folder.parent
+    found, under_load = both(folder, cost, warn, every_cell)
+    if not under_load:
+        return found, []
+    from bench.report.serving.rows import serving_rows
+
+    plan = read_plan(run_folder, lambda _: None)
+    asked = (() if plan is None else plan.slo) if slo is None else slo
+    return found, serving_rows(under_load, run_folder, cost, asked, () if plan is None else plan.cells, duty)
+
+
+def both(
+    folder: Path, cost: "CostChoices", warn: Callable[[str], None], every_cell: bool = False
+) -> tuple[list["Row"], list["Record"]]:
+    """Rows of static batches, and the records of cells under load."""
     from bench import store
     from bench.plan.folder import read_plan
     from bench.report.rows import rows
@@ -22,19 +61,22 @@ def rows_of(folder: Path, cost: "CostChoices", warn: Callable[[str], None], ever
     order = plan.cells if plan is not None else ()
     planned = frozenset(order)
     left_out = 0
+    under_load: list[Record] = []
 
     def kept() -> Iterator["Record"]:
         nonlocal left_out
         for record in store.read(folder, warn):
             if planned and not every_cell and record.cell.cell_id not in planned:
                 left_out += 1
+            elif record.cell.traffic is not None:
+                under_load.append(record)
             else:
                 yield record
 
     found = rows(kept(), cost, order, _ceilings(run_folder, warn))
     if left_out:
         warn(f"{folder}: {left_out} records of cells that left the config; --all-cells shows them")
-    return found
+    return found, under_load
 
 
 def _ceilings(folder: Path, warn: Callable[[str], None]) -> "CeilingOf":
@@ -53,30 +95,54 @@ def _ceilings(folder: Path, warn: Callable[[str], None]) -> "CeilingOf":
     return of
 
 
-def print_and_write(folder: Path, cost: "CostChoices", warn: Callable[[str], None]) -> list["Row"]:
-    """Print the table and keep it as table.md, table.csv and table.json. Returns its rows."""
+def print_and_write(folder: Path, cost: "CostChoices", warn: Callable[[str], None]) -> list["Row | ServingRow"]:
+    """Print the tables and keep them as table.md, table.csv and table.json, those of cells under load as
+    table-serving.md and so on. Returns all of their rows.
+    """
     from bench.plan.folder import write_text
     from bench.report.render import render
 
-    found = rows_of(folder, cost, warn)
+    found, under_load = rows_of_both(folder, cost, warn)
+    width = shutil.get_terminal_size((120, 24)).columns
     print()
-    print(render(found, "table", width=shutil.get_terminal_size((120, 24)).columns), end="")
-    for form in ("md", "csv", "json"):
-        write_text(folder / f"table.{form}", render(found, form))
-    print(f"\ntable.md, table.csv and table.json are in {folder}")
-    return found
+    names = []
+    if found or not under_load:
+        print(render(found, "table", width=width), end="")
+        names.append("table")
+        for form in ("md", "csv", "json"):
+            write_text(folder / f"table.{form}", render(found, form))
+    if under_load:
+        from bench.report.serving.render import render_serving
+
+        print(("\n" if found else "") + render_serving(under_load, "table", width), end="")
+        names.append("table-serving")
+        for form in ("md", "csv", "json"):
+            write_text(folder / f"table-serving.{form}", render_serving(under_load, form))
+    print()
+    for name in names:
+        print(f"{name}.md, {name}.csv and {name}.json are in {folder}")
+    return [*found, *under_load]
 
 
-def check_strictly(rows: Sequence["Row"]) -> None:
+def check_strictly(rows: Sequence["Row | ServingRow"]) -> None:
     """Raises DoubtError, exit code 3, when a row failed or its verdict is not VALID."""
     from bench.errors import DoubtError
     from bench.models import catalogue
     from bench.report import table
+    from bench.report.rows import Row
+    from bench.report.serving import table as serving_table
+    from bench.report.serving.row import load_text
 
-    doubts = [
-        f"row {number}, {catalogue.label(row.cell.model)} {table.precision(row)}: {table.verdict(row)}"
-        for number, row in enumerate(rows, 1)
-        if row.figures is None or row.verdict
-    ]
+    doubts = []
+    for number, row in enumerate(rows, 1):
+        if row.figures is not None and not row.verdict:
+            continue
+        if isinstance(row, Row):
+            name = f"row {number}, {catalogue.label(row.cell.model)} {table.precision(row)}: {table.verdict(row)}"
+        else:
+            place = number - sum(isinstance(one, Row) for one in rows)
+            what = f"{serving_table.model(row)} {serving_table.precision(row)}, {load_text(row.traffic)}"
+            name = f"row {place} under load, {what}: {serving_table.verdict(row)}"
+        doubts.append(name)
     if doubts:
         raise DoubtError(*doubts, "--strict: not every row is VALID; the remedies stand under the table")

@@ -43,12 +43,22 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 3 unless every row is VALID and nothing failed.")
     ] = False,
+    slo: Annotated[
+        list[str] | None,
+        typer.Option(help="Objective of a load, such as 'ttft_s.p99<=0.5'; in the config's place, repeat for more."),
+    ] = None,
+    find_max: Annotated[
+        bool, typer.Option("--find-max", help="Search for the highest load that meets the objectives.")
+    ] = False,
+    max_spend: Annotated[
+        float | None, typer.Option(help="With --billed-as: USD that this run's folder may cost, at most.")
+    ] = None,
     max_cells: Annotated[int, typer.Option(help="Refuse a larger matrix.", min=1)] = MAX_CELLS,
     *,
     given: Given,
 ) -> None:
     """Measure every cell of a config, price it, and compare it with APIs. The same command goes on where it stopped."""
-    from bench.cli import COMMAND, warn
+    from bench.cli import COMMAND, under_load, warn
     from bench.cli.choices import overridden, sampled
     from bench.cli.finish import check_strictly, print_and_write
     from bench.cli.watch import TerminalWatcher, duration
@@ -58,13 +68,18 @@ def run(
     from bench.store import Journal
 
     sweep = read.sweep(config)
-    cost = overridden(sweep.cost, given)
-    sweep = sweep.model_copy(update={"cost": cost, "sampling": sampled(sweep.sampling, target, budget_s)})
+    cost = under_load.with_limit(overridden(sweep.cost, given), max_spend)
+    said = {"cost": cost, "slo": under_load.objectives(sweep.slo, slo)}
+    sweep = sweep.model_copy(update={**said, "sampling": sampled(sweep.sampling, target, budget_s)})
     if not only:
         _check_size(sweep, config, max_cells)
     cells = list(expand.cells(sweep))
     chosen = _chosen(cells, only)
     _check_fit(chosen)
+    if find_max:
+        from bench.execute import search
+
+        search.check(chosen, sweep.slo)
     folder_of_run = out or Path("results/local") / sweep.name
     if dry_run:
         _show_plan(chosen, sweep, folder_of_run)
@@ -87,6 +102,10 @@ def run(
                 one.forget_failures()
         elif known.failed:
             watcher.say(f"{known.failed} of the stored measurements failed; --retry-failed runs them again")
+        purse = under_load.purse(cost, folder_of_run)
+        kept = execution.salvaged(known, journal, purse)
+        if kept:
+            watcher.say(f"{kept} runs that were killed under load are kept as crashed, with the requests they had")
         before = sum(len(one.replicates) for one in measured.values())
         if before:
             rest = "" if any(one.stop(sweep) is None for one in measured.values()) else ", nothing is left to measure"
@@ -94,7 +113,13 @@ def run(
         _ceilings(chosen, folder_of_run, watcher.say)
         _prepare([cell for cell in chosen if measured[cell.cell_id].stop(sweep) is None], watcher.say)
         try:
-            execution.run(chosen, sweep, measured, journal, watcher, partial(_command, config, target, budget_s))
+            command = partial(_command, config, target, budget_s)
+            if find_max:
+                bench = execution.Bench(journal, sweep, watcher, command, purse)
+                replan = partial(folder.write_plan, folder_of_run, sweep, config=config)
+                search.run(chosen, measured, bench, lambda known: replan(cells=known))
+            else:
+                execution.run(chosen, sweep, measured, journal, watcher, command, purse)
         except KeyboardInterrupt:
             watcher.clear()
             watcher.say(f"stopped; everything measured is in {folder_of_run}, and the same command goes on from there")
@@ -172,7 +197,7 @@ def _check_fit(cells: list["Cell"]) -> None:
 
     problems = []
     for cell in cells:
-        problem = fit.problem(cell)
+        problem = None if cell.traffic is not None else fit.problem(cell)
         if problem is not None:
             work = cell.workload
             name = f"{catalogue.label(cell.model)} {cell.precision.name}, batch {work.batch_size}"
@@ -184,6 +209,7 @@ def _check_fit(cells: list["Cell"]) -> None:
 
 
 def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path) -> None:
+    from bench.cli import under_load
     from bench.models import catalogue
 
     seen: dict[str, set[str]] = {}
@@ -198,10 +224,13 @@ def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path) -> None:
         telling = [f"  {key}={value}" for key, value in precision.items()]
         telling += [f"  {key}={cell.runner.options[key]}" for key in differing if key in cell.runner.options]
         telling += [f"  arm {cell.arm}"] if sweep.arms > 1 else []
+        load = f"batch {work.batch_size}" if cell.traffic is None else cell.traffic.label()
         print(
             f"{cell.cell_id}  {catalogue.label(cell.model)}  {cell.runner.name}  {cell.precision.name}  "
-            f"batch {work.batch_size}  {work.input_tokens} in{cached}  {work.output_tokens} out{''.join(telling)}"
+            f"{load}  {work.input_tokens} in{cached}  {work.output_tokens} out{''.join(telling)}"
         )
+    for line in under_load.bill_lines(cells, sweep):
+        print(line)
     enough = sweep.sampling
     print(
         f"{len(cells)} cells × {sweep.replicates} replicates = {len(cells) * sweep.replicates} processes at least, "

@@ -14,7 +14,9 @@ COLUMNS = "{:<45} {:>24}  {:>24} {:>9} {:>9}  {}"
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command(name="selftest", epilog="Example: bench selftest   ·   bench selftest --observer")(selftest)
+    app.command(name="selftest", epilog="Example: bench selftest   ·   bench selftest --observer   ·   --load")(
+        selftest
+    )
 
 
 def selftest(
@@ -23,6 +25,9 @@ def selftest(
     ] = False,
     model: Annotated[str | None, typer.Option(help="With --observer: the model to run.")] = None,
     pairs: Annotated[int, typer.Option(help="With --observer: rounds with and without readings.", min=2)] = 10,
+    load: Annotated[
+        bool, typer.Option("--load", help="Instead: how much load this machine's client takes before it distorts.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", "-f", help="table or json.")] = "table",
 ) -> None:
     """Test the instrument on a runner whose truth is known. Exit code 1 when a check fails. No model, no network."""
@@ -33,7 +38,13 @@ def selftest(
     json = form == "json"
     if model is not None and not observer:
         raise InputError("--model: only with --observer; the self-test itself runs on programmed delays")
-    if observer:
+    if observer and load:
+        raise InputError("--load: not with --observer; run one after the other")
+    if load:
+        from bench.cli import selftest_load
+
+        selftest_load.show(json)
+    elif observer:
         _observe(model, pairs, json)
     else:
         _test(json)

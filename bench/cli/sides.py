@@ -47,6 +47,9 @@ class Side:
         """The measured cells that the filter leaves. Raises InputError for a key or a value that no cell has."""
         known = _measured(self.path, warn)
         if not known:
+            if any(record.cell.traffic is not None for record in store.read(self.path, lambda _: None)):
+                why = "its cells are all under load; `bench report` prices them"
+                raise InputError(f"{self.option}: {self.path}: {why}")
             raise InputError(f"{self.option}: {self.path} holds no measured cell; run its config first")
         left = known
         for key, value in self.wanted.items():

@@ -5,15 +5,17 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from bench.cli.live_view import LiveView
 from bench.models import catalogue
 
 if TYPE_CHECKING:
     from bench.execute.run import Standing
-    from bench.schema import Job, Record, Stop
+    from bench.schema import Job, Live, Record, Stop
 
 
 class TerminalWatcher:
-    """One line that is rewritten on a terminal; whole lines, one a record, where the output is a file.
+    """One line that is rewritten on a terminal; whole lines, one a record, where the output is a file. Under load: a
+    block of figures, or a line every few seconds.
 
     Nothing is raised when it cannot be written (a full disk, a reader that went away): the measuring goes on.
     """
@@ -24,6 +26,7 @@ class TerminalWatcher:
         self._head = ""
         self._width = 0
         self._start = time.monotonic()
+        self._view = LiveView(stream)
 
     def elapsed_s(self) -> float:
         return time.monotonic() - self._start
@@ -34,6 +37,7 @@ class TerminalWatcher:
         self._write(message + "\n")
 
     def clear(self) -> None:
+        self._view.clear()
         if self._live and self._width:
             self._write("\r" + " " * self._width + "\r")
             self._width = 0
@@ -41,14 +45,22 @@ class TerminalWatcher:
     def started(self, job: "Job", standing: "Standing") -> None:
         work = job.cell.workload
         arm = f" arm {job.cell.arm}" if job.cell.arm > 1 else ""
+        load = f"batch {work.batch_size}" if job.cell.traffic is None else job.cell.traffic.label()
         self._head = (
             f"[{standing.done + 1}/{standing.at_least}] {catalogue.label(job.cell.model)} {job.cell.precision.name} "
-            f"batch {work.batch_size} {work.input_tokens}→{work.output_tokens}{arm} replicate {job.replicate + 1}"
+            f"{load} {work.input_tokens}→{work.output_tokens}{arm} replicate {job.replicate + 1}"
         )
         width = standing.half_width
         self._head += "" if width is None else f" (±{width:.1%} so far)"
         self._left = "" if standing.left_s is None else f", about {duration(standing.left_s)} left"
         self._draw("starting")
+
+    def live(self, standing: "Live") -> None:
+        """How a load stands."""
+        if self._live and self._width:
+            self._write("\r" + " " * self._width + "\r")
+            self._width = 0
+        self._view.show(self._head, standing)
 
     def phase(self, name: str, estimate_s: float | None) -> None:
         self._draw(name if estimate_s is None else f"{name}, about {duration(estimate_s)}")
@@ -60,6 +72,8 @@ class TerminalWatcher:
             times = latency.of_replicate(record.measurement)
             rate = "" if not times.tpot_s else f"{record.cell.workload.batch_size / times.tpot_s:.1f} tok/s decode, "
             result = f"{rate}TTFT {times.ttft_s * 1e3:.0f} ms"
+        elif record.status == "ok" and record.serving is not None:
+            result = f"{record.serving.requests} requests, ended by {record.serving.ended}"
         else:
             reason = record.error.reason if record.error is not None else ""
             result = f"{record.status}: {reason}"
@@ -68,6 +82,7 @@ class TerminalWatcher:
     def _draw(self, what: str) -> None:
         if not self._live:
             return
+        self._view.clear()
         text = f"{self._head}: {what}{self._left}"[: shutil.get_terminal_size().columns - 1]
         self._write("\r" + text.ljust(self._width))
         self._width = max(self._width, len(text))

@@ -46,6 +46,8 @@ class Exchange:
     failure: RequestStatus | None = None
     """What went wrong with the connection: refused, dns, tls, timeout, cut, malformed, endless, cancelled, redirect."""
     error: str | None = None
+    hide: Sequence[str] = field(default=(), repr=False)
+    """What must stand in no error, wherever it came from: the key, which a server may say back."""
 
 
 class Transport(Protocol):

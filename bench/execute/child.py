@@ -18,7 +18,7 @@ from bench.execute.interrupts import interrupts as interrupts  # whoever calls `
 from bench.execute.logs import Log
 from bench.execute.strays import Strays
 from bench.execute.worker import Message
-from bench.schema import Failure, Job, Measurement, Status
+from bench.schema import Failure, Job, Live, Measurement, Serving, Status
 from bench.store import LONGEST_LINE_BYTES
 
 LONGEST_MESSAGE_BYTES = LONGEST_LINE_BYTES - 2**20
@@ -29,12 +29,16 @@ GRACE_S = 3.0
 LOG_CHECK_S = 10.0
 """How often the parent wakes to look at the length of the log (one `fstat`)."""
 
+STOP_S = 20.0
+"""For a run under load to bring what it has, after Ctrl-C."""
+
 Progress = Callable[[str, float | None], None]
+OnLive = Callable[[Live], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended; `status` "ok" has a measurement, every other one an error."""
+    """How a child ended; `status` "ok" has a measurement or, under load, `serving`; every other one an error."""
 
     status: Status
     measurement: Measurement | None
@@ -42,6 +46,7 @@ class Outcome:
     elapsed_s: float
     notes: tuple[str, ...] = ()
     """What to tell the person besides, a line each."""
+    serving: Serving | None = None
 
 
 @dataclass(frozen=True)
@@ -53,17 +58,19 @@ class Heard:
     fault: str | None = None
 
 
-def run(job: Job, log: Path, timeout_s: float, progress: Progress) -> Outcome:
-    """Measure a job in a new process. Calls `progress` between the child's passes, while it waits for "go".
+def run(job: Job, log: Path, timeout_s: float, progress: Progress, live: OnLive | None = None) -> Outcome:
+    """Measure a job in a new process. Calls `progress` between the child's passes, while it waits for "go", and `live`
+    with what a run under load says of itself meanwhile.
 
     Blocks in `poll` until the child speaks, ends, or its time is up. Raises KeyboardInterrupt after ending the child,
-    InputError when no process can be started.
+    InputError when no process can be started. A run under load that is interrupted is asked for what it has measured:
+    that is returned, and the interrupt is raised by `interrupts.let_through`.
     """
     start = time.monotonic()
     kept = Log(log)
     try:
         with Strays() as strays:
-            heard, code = _listened(job, kept, start + timeout_s, progress)
+            heard, code = _listened(job, kept, start + timeout_s, Ears(progress, live or (lambda _: None)))
             elapsed_s = time.monotonic() - start
         return _outcome(heard, code, kept, timeout_s, elapsed_s, strays.left)
     except BaseException:
@@ -73,7 +80,15 @@ def run(job: Job, log: Path, timeout_s: float, progress: Progress) -> Outcome:
         kept.close()
 
 
-def _listened(job: Job, log: Log, deadline: float, progress: Progress) -> tuple[Heard, int]:
+@dataclass(frozen=True)
+class Ears:
+    """Who hears what a child says before its result."""
+
+    progress: Progress
+    live: OnLive
+
+
+def _listened(job: Job, log: Log, deadline: float, ears: Ears) -> tuple[Heard, int]:
     """What the child said and its exit code, after its end."""
     read_end, write_end = os.pipe()
     try:
@@ -90,7 +105,7 @@ def _listened(job: Job, log: Log, deadline: float, progress: Progress) -> tuple[
         _tell(process, job.model_dump_json(exclude_defaults=True))
         # From here on a child that does not listen must not keep us waiting.
         os.set_blocking(process.stdin.fileno(), False)  # type: ignore[union-attr]
-        heard = _listen(process, read_end, deadline, progress, log)
+        heard = _heard(job, process, read_end, deadline, ears, log)
     except BaseException:
         interrupts.hold()  # a second Ctrl-C must not leave a process behind
         _end(process)
@@ -101,6 +116,21 @@ def _listened(job: Job, log: Log, deadline: float, progress: Progress) -> tuple[
         return heard, _end(process)
     finally:
         os.close(read_end)
+
+
+def _heard(job: Job, process: subprocess.Popen[bytes], pipe: int, deadline: float, ears: Ears, log: Log) -> Heard:
+    """What the child says until its end. A load that is interrupted has been paid for: it may bring what it has."""
+    try:
+        return _listen(process, pipe, deadline, ears, log)
+    except KeyboardInterrupt:
+        if job.cell.traffic is None:
+            raise
+        interrupts.remember()
+        _tell(process, "stop")
+        heard = _listen(process, pipe, min(deadline, time.monotonic() + STOP_S), ears, log)
+        if heard.result is None:
+            raise
+        return heard
 
 
 def _started(write_end: int, log: Log) -> subprocess.Popen[bytes]:
@@ -126,7 +156,7 @@ def _tell(process: subprocess.Popen[bytes], line: str) -> None:
         pass  # it is already gone; its exit code and log say why
 
 
-def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, progress: Progress, log: Log) -> Heard:
+def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, ears: Ears, log: Log) -> Heard:
     """Messages until the result, the child's end, or the deadline."""
     poller = select.poll()
     poller.register(pipe, select.POLLIN)
@@ -157,10 +187,13 @@ def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, progre
                     message = _parsed(line)
                     if message is None:
                         continue
-                    if message.phase is None:
+                    if message.live is not None:
+                        ears.live(message.live)
+                    elif message.phase is not None:
+                        ears.progress(message.phase, message.estimate_s)
+                        _tell(process, "go")
+                    else:
                         return Heard(message)
-                    progress(message.phase, message.estimate_s)
-                    _tell(process, "go")
             elif ended in ready if ended is not None else process.poll() is not None:
                 return Heard()
     finally:
@@ -191,7 +224,7 @@ def _parsed(line: bytes | bytearray) -> Message | None:
         message = Message.model_validate_json(line)
     except ValidationError:
         return None
-    if message.phase is None and message.status not in get_args(Status):
+    if message.phase is None and message.live is None and message.status not in get_args(Status):
         return None
     return message
 
@@ -233,6 +266,8 @@ def _outcome(heard: Heard, code: int, log: Log, timeout_s: float, elapsed_s: flo
         notes += (f"processes {', '.join(map(str, left))} that the child started cannot be ended; they may disturb",)
     if result is not None and result.status == "ok" and result.measurement is not None:
         return Outcome("ok", result.measurement, None, elapsed_s, notes)
+    if result is not None and result.status == "ok" and result.serving is not None:
+        return Outcome("ok", None, None, elapsed_s, notes, result.serving)
     if result is not None and result.error is not None:
         error = result.error.model_copy(update={"log_tail": tail, "exit_code": code})
         return Outcome(result.status, None, error, elapsed_s, notes)  # type: ignore[arg-type]

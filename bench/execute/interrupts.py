@@ -19,6 +19,11 @@ class Interrupts:
         if self._usual is None:
             self._usual = signal.signal(signal.SIGINT, self._remember) or signal.SIG_DFL
 
+    def remember(self) -> None:
+        """One has come, and what it interrupts is brought to its end first: `let_through` raises it again."""
+        self.hold()
+        self._waiting = True
+
     def let_through(self) -> None:
         """Raises KeyboardInterrupt if one has come in the meantime."""
         if self._usual is None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Protocol
 
 from bench import runners, store
-from bench.execute import child, fit
+from bench.execute import child, fit, under_load
 from bench.execute.interrupts import interrupts
 from bench.metrics import enough, latency, verdict
 from bench.metrics.latency import Times
-from bench.schema import Cell, Environment, Job, Record, Stop, Sweep
+from bench.schema import Cell, Environment, Job, Live, Record, Stop, Sweep
 from bench.sensors import environment
 
 STAMP_BYTES = 24
@@ -40,6 +40,8 @@ class Watcher(Protocol):
 
     def phase(self, name: str, estimate_s: float | None) -> None: ...
 
+    def live(self, standing: Live) -> None: ...
+
     def finished(self, record: Record) -> None: ...
 
     def say(self, message: str) -> None: ...
@@ -56,14 +58,15 @@ class Measured:
     _asked_at: int = -1
     _stop: Stop | None = None
 
-    def add(self, record: Record) -> None:
-        """Count one record."""
+    def add(self, record: Record, folder: Path) -> None:
+        """Count one record; `folder` holds its trace, if it has one."""
         self.replicates.add(record.replicate)
         self.spent_s += record.elapsed_s or 0.0
         self._asked_at = -1
         problem = _problem(record)
-        if problem is None and record.measurement is not None:
-            self.times.append(latency.of_replicate(record.measurement))
+        times = None if problem is not None else _times(record, folder)
+        if times is not None:
+            self.times.append(times)
             self.failures.pop(record.replicate, None)  # made good by a retry
         else:
             self.failures[record.replicate] = problem or "crashed"
@@ -103,39 +106,54 @@ class Measured:
 
 @dataclass(frozen=True)
 class Stored:
-    """What a run folder already holds of some cells. `others` were measured elsewhere, where `differs` says."""
+    """What a run folder already holds of some cells. `others` were measured elsewhere, where `differs` says.
+
+    `under_load`: ids of the records of all runs under load, of whatever cell.
+    """
 
     measured: dict[str, Measured]
     failed: int
     others: int
     differs: tuple[str, ...]
+    under_load: frozenset[str] = frozenset()
 
 
 def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> Stored:
     """The records of these cells from this machine, these engine versions and this instrument, and how many others."""
     found = {cell.cell_id: Measured() for cell in cells}
     others, differs = 0, set()
+    loads: set[str] = set()
     if (folder / store.JOURNAL).is_file():
         here = {cell.cell_id: environment_of(cell) for cell in cells}
         prints = {cell_id: one.fingerprint() for cell_id, one in here.items()}
         for record in store.read(folder, warn):
             own = record.cell.cell_id
+            if record.cell.traffic is not None:
+                loads.add(record.record_id)
             if own not in found:
                 continue
             if record.environment.fingerprint() == prints[own]:
-                found[own].add(record)
+                found[own].add(record, folder)
             else:
                 others += 1
                 differs |= set(record.environment.differs_from(here[own]))
     failed = sum(len(one.failures) for one in found.values())
-    return Stored(found, failed, others, tuple(sorted(differs)))
+    return Stored(found, failed, others, tuple(sorted(differs)), frozenset(loads))
 
 
 def _problem(record: Record) -> str | None:
     """Why a record is no measurement to count; None for one that is."""
-    if record.status != "ok" or record.measurement is None:
+    if record.status != "ok":
         return record.status
+    if record.measurement is None:
+        return "interrupted" if record.serving is not None and record.serving.ended == "interrupted" else None
     return "tainted" if verdict.tainted(record.measurement) else None
+
+
+def _times(record: Record, folder: Path) -> Times | None:
+    if record.measurement is not None:
+        return latency.of_replicate(record.measurement)
+    return under_load.times_of(record, folder)
 
 
 def environment_of(cell: Cell) -> Environment:
@@ -150,18 +168,15 @@ def run(
     journal: store.Journal,
     watcher: Watcher,
     command: Callable[[Cell], str],
+    purse: under_load.Purse | None = None,
 ) -> None:
     """Measure every cell often enough, appending one record a replicate; `measured` is updated as it goes.
 
     Replicates are interleaved, in another random order in each sweep, so that a drift of the machine hits all cells
-    alike. `command`: what a person types to measure a cell again. Raises KeyboardInterrupt after the running child has
-    been ended.
+    alike. `command`: what a person types to measure a cell again; `purse`: what may be spent at a paid endpoint. Raises
+    KeyboardInterrupt after the running child has been ended, InputError when the purse is empty.
     """
-    logs = journal.folder / "logs"
-    try:
-        logs.mkdir(exist_ok=True)
-    except OSError as error:
-        raise store.no_room(logs, error) from None
+    bench = Bench(journal, sweep, watcher, command, purse)
     for replicate in count():
         waiting = [cell for cell in cells if measured[cell.cell_id].stop(sweep) is None]
         if not waiting:
@@ -170,18 +185,8 @@ def run(
             known = measured[cell.cell_id]
             if replicate in known.replicates or known.stop(sweep) is not None:
                 continue
-            job = Job(cell=cell, replicate=replicate)
-            watcher.started(job, _standing(measured, cell, sweep))
-            try:
-                record, notes = _record(job, journal, logs, sweep.timeout_s, watcher)
-                known.add(record)
-                record = record.model_copy(update={"stop": known.stop(sweep), "command": command(cell)})
-                journal.append(record)
-            finally:
-                interrupts.let_through()
-            watcher.finished(record)
-            for note in notes:
-                watcher.say(f"note: {note}")
+            watcher.started(Job(cell=cell, replicate=replicate), _standing(measured, cell, sweep))
+            bench.measure(cell, replicate, known)
 
 
 def shuffled(planned: Sequence[Cell], replicate: int) -> list[Cell]:
@@ -207,40 +212,102 @@ def _standing(measured: dict[str, Measured], cell: Cell, sweep: Sweep) -> Standi
     )
 
 
-def _record(
-    job: Job, journal: store.Journal, logs: Path, timeout_s: float, watcher: Watcher
-) -> tuple[Record, tuple[str, ...]]:
-    """Measure one job: exactly one record, whatever happens, and what to tell the person besides.
+@dataclass(frozen=True)
+class Bench:
+    """What all jobs of a run share."""
 
-    Raises InputError when the disk is full: a cell that failed on a full disk has not shown what it can do.
-    """
-    protocol = job.cell.protocol
-    rounds = max(protocol.rounds, protocol.max_rounds)
-    journal.reserve(rounds * job.cell.workload.output_tokens * STAMP_BYTES)
-    started_at = datetime.now(UTC).isoformat(timespec="seconds")
-    try:
-        outcome = _outcome(job, logs, timeout_s, watcher)
-    except OSError as error:
-        raise store.no_room(logs, error) from None
-    if outcome.status != "ok" and journal.is_full():
-        raise store.no_room(journal.folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    record = Record(
-        record_id=f"{job.cell.cell_id}.{job.replicate}.{uuid.uuid4().hex[:8]}",
-        replicate=job.replicate,
-        status=outcome.status,
-        error=outcome.error,
-        started_at=started_at,
-        elapsed_s=outcome.elapsed_s,
-        cell=job.cell,
-        environment=environment_of(job.cell),
-        measurement=outcome.measurement,
-    )
-    return record, outcome.notes
+    journal: store.Journal
+    sweep: Sweep
+    watcher: Watcher
+    command: Callable[[Cell], str]
+    purse: under_load.Purse | None = None
+
+    def measure(self, cell: Cell, replicate: int, known: Measured) -> Record:
+        """One replicate, stored. Raises as `run` does."""
+        logs = self.journal.folder / "logs"
+        try:
+            logs.mkdir(exist_ok=True)
+        except OSError as error:
+            raise store.no_room(logs, error) from None
+        try:
+            record, notes = self._record(cell, replicate, logs)
+            known.add(record, self.journal.folder)
+            record = record.model_copy(update={"stop": known.stop(self.sweep), "command": self.command(cell)})
+            self.journal.append(record)
+            under_load.over(self.journal.folder, record.record_id)
+            if self.purse is not None:
+                self.purse.add(record)
+        finally:
+            interrupts.let_through()
+        self.watcher.finished(record)
+        for note in notes:
+            self.watcher.say(f"note: {note}")
+        return record
+
+    def _record(self, cell: Cell, replicate: int, logs: Path) -> tuple[Record, tuple[str, ...]]:
+        """Measure one job: exactly one record, whatever happens, and what to tell the person besides.
+
+        Raises InputError when the disk is full: a cell that failed on a full disk has not shown what it can do.
+        """
+        protocol = cell.protocol
+        rounds = max(protocol.rounds, protocol.max_rounds)
+        self.journal.reserve(rounds * cell.workload.output_tokens * STAMP_BYTES)
+        draft = Record(
+            record_id=f"{cell.cell_id}.{replicate}.{uuid.uuid4().hex[:8]}",
+            replicate=replicate,
+            status="crashed",
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            cell=cell,
+            environment=environment_of(cell),
+        )
+        job = Job(cell=cell, replicate=replicate, record_id=draft.record_id)
+        try:
+            if cell.traffic is not None:
+                allowance = None if self.purse is None else self.purse.allowance()
+                folder = self.journal.folder.absolute()
+                job = job.model_copy(update={"folder": str(folder), "allowance": allowance})
+                under_load.begun(folder, draft)
+            outcome = _outcome(job, logs, self.sweep.timeout_s, self.watcher)
+        except OSError as error:
+            raise store.no_room(logs, error) from None
+        if outcome.status != "ok" and self.journal.is_full():
+            raise store.no_room(self.journal.folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        came = {"status": outcome.status, "error": outcome.error, "elapsed_s": outcome.elapsed_s}
+        measured = {"measurement": outcome.measurement, "serving": outcome.serving}
+        return self._with_what_is_left(draft.model_copy(update={**came, **measured})), outcome.notes
+
+    def _with_what_is_left(self, record: Record) -> Record:
+        """A failed run under load has a trace too, and may have cost money."""
+        if record.status == "ok" or record.cell.traffic is None or record.error is None:
+            return record
+        api = None if self.purse is None else self.purse.api
+        for left in under_load.left_behind(self.journal.folder, api):
+            if left.record_id == record.record_id and left.error is not None:
+                kept = left.error.reason.partition("; ")[2]
+                error = record.error.model_copy(update={"reason": f"{record.error.reason}; {kept}"})
+                return record.model_copy(update={"error": error, "spent_usd": left.spent_usd})
+        return record
+
+
+def salvaged(known: Stored, journal: store.Journal, purse: under_load.Purse | None) -> int:
+    """Store what runs that were killed had measured under load. Returns how many they were."""
+    found = 0
+    for record in under_load.left_behind(journal.folder, None if purse is None else purse.api, known.under_load):
+        journal.append(record)
+        under_load.over(journal.folder, record.record_id)
+        if record.cell.cell_id in known.measured:
+            known.measured[record.cell.cell_id].add(record, journal.folder)
+        if purse is not None:
+            purse.add(record)
+        found += 1
+    return found
 
 
 def _outcome(job: Job, logs: Path, timeout_s: float, watcher: Watcher) -> child.Outcome:
+    log = logs / f"{job.cell.cell_id}.{job.replicate}.log"
+    if job.cell.traffic is not None:
+        return child.run(job, log, under_load.timeout_s(job.cell.traffic, timeout_s), watcher.phase, watcher.live)
     too_big = fit.problem(job.cell)
     if too_big is not None:
         return child.Outcome(too_big.status, None, too_big.failure, 0.0)
-    log = logs / f"{job.cell.cell_id}.{job.replicate}.log"
     return child.run(job, log, timeout_s, watcher.phase)

@@ -2,8 +2,9 @@
 
 Reads a job as one JSON line from standard input, writes messages as JSON lines to the pipe FD, and waits after each
 announcement for the parent's "go": the parent draws its progress first and then sleeps, so that nothing of ours runs
-while a round is timed. Standard output and error belong to the engine and end up in the cell's log. When the parent is
-gone (end of input, or the kernel's death signal), the child ends too.
+while a round is timed. Under load the processes that are timed are others than this one, and it tells how they stand
+twice a second; "stop" ends such a run with what there is. Standard output and error belong to the engine and end up in
+the cell's log. When the parent is gone (end of input, or the kernel's death signal), the child ends too.
 """
 
 import ctypes
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,35 +22,45 @@ from pydantic import BaseModel, Field
 
 from bench import runners
 from bench.errors import BrokenContractError, DoesNotFitError, InputError, UnsupportedError
+from bench.execute.commands import Commands
 from bench.measure import offline
 from bench.models import sample_text
-from bench.schema import Failure, Job, Measurement
+from bench.schema import Failure, Job, Live, Measurement, Serving
 
 PR_SET_PDEATHSIG = 1
 
+OnLive = Callable[[Live], None]
+StopAsked = Callable[[], bool]
+
 
 class Message(BaseModel):
-    """One line from the child: an announcement of the next pass, or how the job ended."""
+    """One line from the child: an announcement of the next pass, how a load stands, or how the job ended."""
 
     phase: str | None = None
     estimate_s: float | None = Field(None, allow_inf_nan=False)
+    live: Live | None = None
     status: str | None = None
     error: Failure | None = None
     measurement: Measurement | None = None
+    serving: Serving | None = None
 
 
 def main(fd: int) -> None:
     """Measure the job on standard input and report through `fd`."""
     _die_with_parent()
-    job = Job.model_validate_json(sys.stdin.readline())
+    commands = Commands(sys.stdin.fileno())
+    job = Job.model_validate_json(commands.next() or "")
     out = os.fdopen(fd, "w", encoding="utf-8", buffering=1)
 
     def announce(phase: str, estimate_s: float | None) -> None:
         _send(out, Message(phase=phase, estimate_s=estimate_s))
-        if not sys.stdin.readline():
+        if commands.next() is None:
             os._exit(1)  # the parent is gone: nobody would keep the result
 
-    _send(out, _measured(job, announce))
+    def live(standing: Live) -> None:
+        _send(out, Message(live=standing))
+
+    _send(out, _measured(job, announce, live, lambda: commands.holds("stop")))
     out.flush()
     # Engines leave threads and exit hooks behind that can hang or crash; the result is already with the parent.
     sys.stdout.flush()
@@ -56,16 +68,16 @@ def main(fd: int) -> None:
     os._exit(0)
 
 
-def _measured(job: Job, announce: offline.Announce) -> Message:
-    cell = job.cell
+def _measured(
+    job: Job, announce: offline.Announce, live: OnLive = lambda _: None, stop_asked: StopAsked = lambda: False
+) -> Message:
+    """What came of a job; whatever the engine raises becomes a typed failure."""
     runner: runners.Runner | None = None
     try:
-        kind = runners.find(cell.runner.name)
-        options = kind.Options.model_validate(cell.runner.options)
-        runner = kind(cell.model, cell.precision, options)
-        return Message(
-            status="ok", measurement=_counted(job, runner, offline.measure(cell, job.replicate, runner, announce))
-        )
+        kind = runners.find(job.cell.runner.name)
+        options = kind.Options.model_validate(job.cell.runner.options)
+        runner = kind(job.cell.model, job.cell.precision, options)
+        return _result(job, runner, announce, live, stop_asked)
     except UnsupportedError as error:
         return Message(status="unsupported", error=Failure(reason=error.reason, remedy=error.remedy))
     except DoesNotFitError as error:
@@ -83,6 +95,19 @@ def _measured(job: Job, announce: offline.Announce) -> Message:
                 status="oom", error=Failure(reason=reason, remedy="smaller batch, shorter input, fewer bits")
             )
         return Message(status="crashed", error=Failure(reason=reason))
+
+
+def _result(
+    job: Job, runner: runners.Runner, announce: offline.Announce, live: OnLive, stop_asked: StopAsked
+) -> Message:
+    if job.cell.traffic is not None:
+        from bench.measure.serving import conductor  # an offline job needs no HTTP
+
+        assert isinstance(runner, runners.Serves)
+        served = conductor.serve(job, runner.endpoint(), announce, live, stop_asked)
+        return Message(status="ok", serving=served)
+    measured = offline.measure(job.cell, job.replicate, runner, announce)
+    return Message(status="ok", measurement=_counted(job, runner, measured))
 
 
 def _counted(job: Job, runner: runners.Runner, measured: Measurement) -> Measurement:

@@ -12,7 +12,7 @@ from bench.errors import InputError, nearest
 from bench.models import hub
 from bench.schema import Model
 
-Kind = Literal["builtin", "shape", "gguf", "folder", "hub"]
+Kind = Literal["builtin", "shape", "gguf", "folder", "hub", "served"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ def kind(model: Model) -> Kind:
         return "builtin"
     if source.startswith("shape:"):
         return "shape"
+    if source == "served" or source.startswith("served:"):
+        return "served"
     if source.endswith(".gguf"):
         return "gguf"
     if source.startswith(("/", "./", "../", "~")) or source in (".", ".."):
@@ -74,8 +76,10 @@ def checked(model: Model, base: Path) -> Model:
         raise InputError("revision is for hub ids only; remove it")
     if model.gguf_file is not None and what not in ("hub", "folder"):
         raise InputError("gguf_file names a file inside a hub id or a folder; remove it")
-    if what in ("builtin", "shape") and (model.trust_remote_code or model.allow_pickle):
+    if what in ("builtin", "shape", "served") and (model.trust_remote_code or model.allow_pickle):
         raise InputError("trust_remote_code and allow_pickle are for checkpoints that people publish; remove them")
+    if source == "served:":
+        raise InputError("served: needs a name after its colon; or write served alone")
     if what == "builtin":
         name = source.removeprefix("builtin:")
         if name not in BUILTINS:
@@ -106,7 +110,7 @@ def checked(model: Model, base: Path) -> Model:
         else:
             _read_config(path / "config.json")
         return model.model_copy(update={"source": str(path)})
-    elif not _HUB_ID.fullmatch(source) or ".." in source or "--" in source:
+    elif what == "hub" and (not _HUB_ID.fullmatch(source) or ".." in source or "--" in source):
         known = [f"builtin:{name}" for name in BUILTINS] + [f"shape:{name}" for name in shapes()]
         raise InputError(
             f"unknown model {source!r}; {nearest(source, known)} (a hub id is owner/name, a folder ./name)"
@@ -139,6 +143,8 @@ def label(model: Model) -> str:
             return Path(name).parent.name + " (config)" if name.endswith(".json") else name
         case "gguf" | "folder":
             return Path(model.source).name
+        case "served":
+            return model.source.removeprefix("served:")
         case _:
             return model.source + (f"@{model.revision}" if model.revision else "")
 

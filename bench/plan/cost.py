@@ -78,6 +78,8 @@ def contradictions(
     for key in ("spot_overhead", "spot_availability"):
         if key in given and choices.price_kind != "spot":
             yield (key,), f"does nothing with price_kind {choices.price_kind}; write price_kind: spot"
+    if "max_spend_usd" in given and choices.max_spend_usd is not None and choices.billed_as is None:
+        yield ("max_spend_usd",), "does nothing without billed_as, the API whose prices the endpoint asks"
     machine = choices.owned if "owned" in given else None
     powered = machine is not None and machine.power_kw > 0 and "usd_per_kwh" not in machine.model_fields_set
     if powered and choices.usd_per_kwh is None:
@@ -110,6 +112,8 @@ def _attempts(choices: CostChoices) -> Iterator[tuple[tuple[str | int, ...], Cal
     yield ("api_price_files",), partial(api_prices.providers, apis)
     for index, name in enumerate(choices.apis or ()):
         yield ("apis", index), partial(api_prices.lookup, name, choices.as_of, apis)
+    if choices.billed_as is not None:
+        yield ("billed_as",), partial(api_prices.lookup, choices.billed_as, choices.as_of, apis)
     if choices.owned is not None:
         yield ("owned",), partial(_not_both, choices)
         yield ("owned",), partial(owned.hourly_usd, choices.owned)

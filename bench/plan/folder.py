@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.errors import InputError
-from bench.schema import Cell, CostChoices, Noun, Sweep
+from bench.schema import Cell, CostChoices, Noun, Slo, Sweep
 from bench.store import Journal
 
 PLAN = "plan.json"
@@ -25,6 +25,7 @@ class StoredPlan(Noun):
     config: str
     cells: tuple[str, ...]
     replicates: int
+    slo: tuple[Slo, ...] = ()
     cost: CostChoices = CostChoices()
 
 
@@ -35,6 +36,7 @@ def write_plan(folder: Path, sweep: Sweep, cells: Sequence[Cell], config: Path) 
         config=config.name,
         cells=tuple(cell.cell_id for cell in cells),
         replicates=sweep.replicates,
+        slo=sweep.slo,
         cost=_with_paths(sweep.cost, lambda path: os.path.relpath(path, folder)),
     )
     write_text(folder / PLAN, plan.model_dump_json(indent=1) + "\n")

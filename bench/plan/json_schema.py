@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from bench import runners
 from bench.models import catalogue
 from bench.plan.read import SHORTHAND
-from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, Sampling, Sweep, Workload
+from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, Sampling, Sweep, Traffic, Workload
 
 
 def text() -> str:
@@ -27,9 +27,10 @@ def schema() -> dict[str, Any]:
         "models": _list([_mapping(Model)], _names([*_models()], free=True)),
         "precisions": _list([_mapping(noun) for noun in kinds.values()], _names(PRECISIONS)),
         "runners": _list([_runner(name) for name in runners.shipped()], _names(runners.shipped(), free=True)),
-        "workloads": _list([_mapping(Workload)], None),
+        "workloads": _list([_mapping(Workload), _traffic()], None),
         "protocol": _object(Protocol),
         "sampling": _object(Sampling),
+        "slo": _list([{"type": "string", "description": "such as ttft_s.p99<=0.5"}], None),
         "cost": _object(CostChoices),
         "name": {"type": "string", "description": "name of the run's folder; default the file's name"},
         "replicates": plain["replicates"],
@@ -42,7 +43,7 @@ def schema() -> dict[str, Any]:
         "description": "Lists are a matrix: every combination is one cell.",
         "type": "object",
         "additionalProperties": False,
-        "required": ["models", "precisions", "workloads"],
+        "required": ["workloads"],
         "properties": sections,
     }
 
@@ -73,6 +74,14 @@ def _mapping(noun: type[BaseModel]) -> dict[str, Any]:
     found = _object(noun)
     for key, value in found["properties"].items():
         found["properties"][key] = {"anyOf": [value, {"type": "array", "minItems": 1, "items": value}]}
+    return found
+
+
+def _traffic() -> dict[str, Any]:
+    """A load, with its shorthands."""
+    found = _mapping(Traffic)
+    for key, kind in (("prompts", "string"), ("shared_prefix", "number")):
+        found["properties"][key] = {"anyOf": [found["properties"][key], {"type": kind}]}
     return found
 
 

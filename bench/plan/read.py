@@ -1,7 +1,7 @@
 """A config file, read and checked: every mistake is one line with file, line, key and remedy."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from bench import runners
 from bench.errors import InputError, nearest
 from bench.models import catalogue
-from bench.plan import cost, wording
+from bench.plan import cost, traffic, wording
 from bench.plan.source import Loc, Source, load
 from bench.schema import (
     DEFAULT_RUNNER,
@@ -22,11 +22,14 @@ from bench.schema import (
     RunnerChoice,
     Sampling,
     Sweep,
+    Traffic,
     Workload,
 )
 
 MATRIX = ("models", "precisions", "runners", "workloads")
-SCALARS = ("name", "replicates", "arms", "timeout_s", "protocol", "sampling", "cost")
+SCALARS = ("name", "replicates", "arms", "timeout_s", "protocol", "sampling", "slo", "cost")
+SERVED = "served"
+"""Model and precision of a config that names none, because an endpoint runs what it runs."""
 SHORTHAND = {"models": "source", "precisions": "name", "runners": "name"}
 
 
@@ -65,11 +68,16 @@ class _Reader:
             if key not in MATRIX + SCALARS:
                 self._say((key,), f"unknown key; {nearest(key, MATRIX + SCALARS)}")
         data.setdefault("runners", [DEFAULT_RUNNER])
+        choices = self._entries("runners", self._runner)
+        if _all_serve(data["runners"]):
+            data.setdefault("models", [SERVED])  # what an endpoint runs is its own affair
+            data.setdefault("precisions", [SERVED])
         parts: dict[str, Any] = {
             "models": self._entries("models", self._model),
             "precisions": self._entries("precisions", self._precision),
-            "runners": self._entries("runners", self._runner),
+            "runners": choices,
             "workloads": self._entries("workloads", self._workload),
+            "slo": traffic.objectives(data["slo"], ("slo",), self._say) if data.get("slo") is not None else (),
             "protocol": self._checked(Protocol, _given(data, "protocol"), ("protocol",)),
             "sampling": self._checked(Sampling, _given(data, "sampling"), ("sampling",)),
             "cost": self.cost(_given(data, "cost"), ("cost",)),
@@ -80,6 +88,15 @@ class _Reader:
             or not parts["name"].replace("-", "").replace("_", "").replace(".", "").isalnum()
         ):
             self._say(("name",), "must be letters, digits, '-', '_' and '.' only: it names the run's folder")
+        self._check_pairs(choices, parts["workloads"])
+        if any(not runners.serves(runners.find(choice.name)) for choice in choices):
+            served = {
+                "models": [one.source for one in parts["models"]],
+                "precisions": [p.name for p in parts["precisions"]],
+            }
+            for section in ("models", "precisions"):
+                if any(name == SERVED or name.startswith(f"{SERVED}:") for name in served[section]):
+                    self._say((section,), "served is what an endpoint runs; name one for the other runners")
         extra = {key: data[key] for key in ("replicates", "arms", "timeout_s") if key in data}
         if self.errors:
             self._checked_fields(extra)
@@ -168,9 +185,27 @@ class _Reader:
         options = self._checked(options_type, point, loc)
         if options is None:
             return None
-        return RunnerChoice(name=name, options=options.model_dump(mode="json"))
+        choice = RunnerChoice(name=name, options=options.model_dump(mode="json"))
+        if runners.serves(runners.find(name)):
+            traffic.check_engine(choice.options, loc, self._say)
+        return choice
 
-    def _workload(self, point: dict[str, Any], loc: Loc) -> Workload | None:
+    def _check_pairs(self, choices: Sequence[RunnerChoice], works: Sequence[Workload | Traffic]) -> None:
+        """Every runner needs a workload that it can take, and every workload a runner."""
+        for choice in choices if works else ():
+            if not any(traffic.fits(choice, work) for work in works):
+                need = "a workload with a `load`" if runners.serves(runners.find(choice.name)) else "a static batch"
+                self._say(("runners",), f"{choice.name} needs {need}, and no workload is one")
+        for work in works if choices else ():
+            if not any(traffic.fits(choice, work) for choice in choices):
+                need = "an endpoint; add a runner such as openai" if isinstance(work, Traffic) else "another runner"
+                what = "a workload with a `load`" if isinstance(work, Traffic) else "a static batch"
+                self._say(("workloads",), f"{what} needs {need}")
+
+    def _workload(self, point: dict[str, Any], loc: Loc) -> Workload | Traffic | None:
+        if traffic.is_load(point):
+            load = self._checked(Traffic, traffic.spelt_out(point, self.source.path.parent), loc)
+            return None if load is None else traffic.check(load, loc, self._say)
         work = self._checked(Workload, point, loc)
         if work is not None and work.cached_tokens >= work.input_tokens:
             what = f"must be less than input_tokens (got {work.cached_tokens} of {work.input_tokens})"
@@ -241,6 +276,14 @@ class _Reader:
         while len(loc) > least and loc not in self.source.lines:
             loc = loc[:-1]
         return loc
+
+
+def _all_serve(raw: Any) -> bool:
+    """Whether every runner that a config names is an endpoint, whatever else is wrong with it."""
+    entries = raw if isinstance(raw, list) else [raw]
+    names = [entry.get("name", DEFAULT_RUNNER) if isinstance(entry, dict) else entry for entry in entries]
+    known = [name for name in names if isinstance(name, str) and name in runners.names()]
+    return bool(known) and len(known) == len(names) and all(runners.serves(runners.find(name)) for name in known)
 
 
 def _given(data: dict[str, Any], key: str) -> Any:

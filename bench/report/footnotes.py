@@ -26,7 +26,7 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
             *(_twin_notes(row, rows) if cells[row.cell.cell_id] > 1 else ()),
         ):
             grouped.setdefault(_line(text), []).append(number)
-    return [text if len(numbers) == len(rows) else f"{text} [{_ranges(numbers)}]" for text, numbers in grouped.items()]
+    return [text if len(numbers) == len(rows) else f"{text} [{ranges(numbers)}]" for text, numbers in grouped.items()]
 
 
 def _against(row: Row) -> list[str]:
@@ -213,10 +213,10 @@ def _machine_note(row: Row) -> str:
     return f"Machine: {', '.join(parts)}{versions and '; ' + versions}."
 
 
-def _ranges(numbers: Sequence[int]) -> str:
+def ranges(numbers: Sequence[int]) -> str:
     """Row numbers, shortened.
 
-    >>> _ranges([1, 2, 3, 5]), _ranges([4])
+    >>> ranges([1, 2, 3, 5]), ranges([4])
     ('rows 1–3, 5', 'row 4')
     """
     parts: list[tuple[int, int]] = []

@@ -102,7 +102,7 @@ class Gathered:
 
 
 def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
-    """Every cell on every machine, in the order in which they first come.
+    """Every static batch on every machine, in the order in which they first come; cells under load are passed over.
 
     A replicate that is worthless of itself (`verdict.tainted`) is set aside where there are others; where there are
     none, the row is made of what there is, and its verdict says that it means nothing.
@@ -110,6 +110,8 @@ def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
     groups: dict[Key, Gathered] = {}
     aside: dict[Key, Gathered] = {}
     for record in records:
+        if record.cell.traffic is not None:
+            continue  # `bench/report/serving/` has those
         key = _key(record)
         if key not in groups:
             groups[key] = Gathered(record.cell, record.environment)

@@ -9,12 +9,12 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
 from bench.errors import InputError, nearest
-from bench.schema import Environment, Model, ModelFacts, Precision
+from bench.schema import Endpoint, Environment, Model, ModelFacts, Precision
 
 GROUP = "bench.runners"
 
@@ -101,6 +101,20 @@ class CountsTokens(Protocol):
         Called when nothing is timed any more.
         """
         ...
+
+
+@runtime_checkable
+class Serves(Protocol):
+    """A runner whose engine is behind HTTP: it loads and generates nothing, and says where requests go instead."""
+
+    def endpoint(self) -> Endpoint:
+        """Its options, checked."""
+        ...
+
+
+def serves(kind: Any) -> bool:
+    """Whether a runner's class, or one of its instances, is of that sort."""
+    return callable(getattr(kind, "endpoint", None))
 
 
 @cache

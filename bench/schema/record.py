@@ -79,5 +79,6 @@ class Record(Noun):
     environment: Environment
     measurement: Measurement | None = None
     serving: Serving | None = Field(None, description="instead of a measurement, of a cell under load")
+    spent_usd: float | None = Field(None, description="at a paid endpoint, by a run under load that failed")
     command: str | None = Field(None, description="what to type to measure this cell again")
     stop: Stop | None = None

@@ -33,6 +33,11 @@ class Capabilities(Noun):
     tokens_per_word: float | None = Field(None, description="of synthetic text, by the server's own count")
     overhead_tokens: int | None = Field(None, description="that the chat template adds to a prompt")
     engine_timings: bool = Field(False, description="the last chunk carries the engine's own timings")
+    refused_fields: tuple[str, ...] = Field((), description="of requests: left out, because the server refused them")
+    prompt_cache_switch: bool = Field(False, description="a request can forbid the prompt cache (llama.cpp)")
+    probe_requests: int = Field(0, description="what finding this out took, refused requests included")
+    probe_input_tokens: int = 0
+    probe_output_tokens: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -90,6 +90,18 @@ class Traffic(Noun):
     max_in_flight: int = Field(8192, ge=1, description="of an open loop: more than these at once end the load")
     seed: int = Field(0, ge=0, description="of arrivals, lengths and prompts; replicates differ besides")
 
+    def label(self) -> str:
+        """The load in two words, as tables have it.
+
+        >>> Traffic(load="closed", concurrency=16).label(), Traffic(load="poisson", requests_per_s=2.5).label()
+        ('closed 16', 'poisson 2.5/s')
+        """
+        if self.load == "trace":
+            return "trace" if self.speed == 1 else f"trace ×{self.speed:g}"
+        level = f"{self.concurrency}" if self.load == "closed" else f"{self.requests_per_s:g}/s"
+        ramp = "" if self.ramp is None else f"→{self.ramp.to:g}"
+        return f"{self.load} {level}{ramp}"
+
 
 class Slo(Noun):
     """One objective. A request meets it when its value is at most `at_most_s`; the service does when so many do."""

@@ -1,16 +1,22 @@
 """Requests under load, judged and counted: from a trace to figures. Pure.
 
-A request's own times first (`Times`), then one run (`RunFigures`: a replicate), then all replicates of a cell
-(`ServingFigures`). Percentiles are over requests, never over tokens; requests that failed have no times and count
-against every objective.
+A request's own times first (`times.py`), then one run (`RunFigures`: a replicate), then all replicates of a cell
+(`ServingFigures`). Percentiles are over requests; those of gaps (`itl_s`, `icl_s`) are over gaps, and shown only where
+there are enough requests. Requests that failed have no times and count against every objective. Definitions, formulas
+and their sources are in docs/serving.md.
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from bench.metrics.percentiles import TooFew
 from bench.metrics.statistics import Estimate
 from bench.metrics.verdict import Reason
 from bench.schema import Slo
+
+if TYPE_CHECKING:
+    from bench.metrics.serving.gaps import Floats as Histogram
+    from bench.metrics.serving.samples import Sample
 
 PERCENTILES = (50.0, 90.0, 95.0, 99.0)
 
@@ -52,11 +58,25 @@ class Objective:
     low: float
     high: float
     value_s: float | TooFew | None
-    """The percentile itself; None where so many failed that it is infinite."""
+    """The percentile itself; None where so many failed that it is infinite, or none could be judged."""
+    n: int = 0
+    """Requests that could be judged."""
+    independent: float = 0.0
+    """What they are worth: requests in one queue resemble each other. `low` and `high` are of this number."""
+    unjudged: int = 0
+    """Answered, but without such a time: one token has no TPOT. They neither meet nor fail."""
 
     @property
     def met(self) -> bool:
-        return self.share * 100 >= self.slo.percentile
+        return self.n > 0 and self.share * 100 >= self.slo.percentile - 1e-9
+
+    @property
+    def surely(self) -> bool | None:
+        """Met or not by the whole interval; None where it holds the objective's own share, or nothing was judged."""
+        wanted = self.slo.percentile / 100
+        if not self.n or self.low < wanted <= self.high:
+            return None
+        return self.low >= wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +122,8 @@ class RunFigures:
     failed: int
     statuses: dict[str, int]
     times: dict[str, Spread]
-    """ttft_s, ttft_due_s (from the schedule), tpot_s, itl_s, icl_s, e2el_s, e2el_due_s, dispatch_delay_s, connect_s."""
+    """ttft_s, ttft_due_s (from the schedule), tpot_s, itl_s, icl_s, e2el_s, e2el_due_s, dispatch_delay_s, connect_s,
+    longest_gap_s (between two tokens of a request: what an objective on ITL is held against)."""
     medians: dict[str, float]
     """Of the same, where there is at least one."""
     objectives: tuple[Objective, ...]
@@ -113,6 +134,26 @@ class RunFigures:
     """Fewer tokens than asked for, where the length was to be exact."""
     engine: dict[str, float] = field(default_factory=dict)
     """Medians of the engine's own timings: engine_prefill_s, engine_decode_s."""
+    is_open: bool = False
+    """There was a schedule: ttft_s and e2el_s of objectives and of the cell count from it."""
+    cut: int = 0
+    """On their way, or not even sent, when the load ended. Neither succeeded nor failed."""
+    unjudged: int = 0
+    """Answered, but without a time that some objective asks for; left out of `attainment`."""
+    judged: float = 0.0
+    """Requests behind `attainment`."""
+    resent: int = 0
+    connected: int = 0
+    """Requests that had to open a connection."""
+    uncounted: int = 0
+    """Answers whose tokens the server's usage does not say."""
+    inside: dict[str, Estimate] = field(default_factory=dict)
+    """Intervals from inside the run: output_tokens_per_s, requests_per_s, total_tokens_per_s, goodput_requests_per_s,
+    ttft_s, tpot_s, e2el_s."""
+    samples: dict[str, "Sample"] = field(default_factory=dict, repr=False)
+    """Behind `times`, for the percentiles over all replicates."""
+    gaps: dict[str, "Histogram"] = field(default_factory=dict, repr=False)
+    """Behind itl_s and icl_s."""
 
 
 @dataclass(frozen=True)

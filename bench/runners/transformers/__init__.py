@@ -152,6 +152,7 @@ class TransformersRunner:
         ]
         if lacking:
             found["checkpoint"] = f"{'works for ' + ', '.join(able) + '; ' if able else ''}not for {', '.join(lacking)}"
+        found["served"] = "is what an endpoint runs; here name one"
         return found
 
     def load(self) -> ModelFacts:

@@ -94,6 +94,8 @@ def where(model: Model) -> tuple[str | Path, dict[str, Any]]:
 
 
 def _check_precision(precision: Precision, stored: Any, gguf: bool) -> None:
+    if precision.name == "served":
+        raise UnsupportedError("served is what an endpoint runs, no precision to load weights in", "name one: bf16, …")
     if precision.name == "checkpoint":
         if stored is None and not gguf:
             raise UnsupportedError("this checkpoint is not quantised", "name a precision: bf16, int8, nf4, …")

@@ -1,0 +1,74 @@
+"""Which precisions an engine can serve, and how: said before anything is started, never guessed."""
+
+from bench.errors import UnsupportedError
+from bench.schema import FourBit, Int8, Plain, Precision
+from bench.servers.weights import Weights
+
+TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+def stored_only(precision: Precision, engine: str) -> None:
+    """For engines that serve a file as it is. Raises UnsupportedError for any other precision."""
+    if precision.name not in ("checkpoint", "served"):
+        raise UnsupportedError(
+            f"{engine} serves a GGUF file as it is stored, not as {precision.name}",
+            "use precision: checkpoint, and one file for each precision",
+        )
+
+
+def check_stored(precision: Precision, weights: Weights) -> None:
+    """Hold a precision against what the checkpoint says of itself, where it is on this machine.
+
+    Raises UnsupportedError for a quantised checkpoint under a precision that it does not have, and for one that is
+    not quantised under `checkpoint`.
+    """
+    settings = weights.settings()
+    if settings is None or precision.name == "served":
+        return
+    stored = settings.get("quantization_config")
+    if precision.name == "checkpoint":
+        if stored is None:
+            raise UnsupportedError("this checkpoint is not quantised", "name a precision, such as bf16")
+    elif stored is not None:
+        method = stored.get("quant_method") if isinstance(stored, dict) else None
+        raise UnsupportedError(
+            f"this checkpoint is already quantised ({method or 'unknown method'}) and cannot be served as "
+            f"{precision.name}",
+            "use precision: checkpoint",
+        )
+
+
+def dtype(precision: Precision, engine: str, known: tuple[str, ...] = ("fp32", "fp16", "bf16")) -> str | None:
+    """torch's name of a plain precision, None for another. Raises UnsupportedError for one that is not `known`."""
+    if not isinstance(precision, Plain):
+        return None
+    if precision.name not in known:
+        raise UnsupportedError(f"{engine} does not serve {precision.name}", f"use {' or '.join(known)}")
+    return TORCH_NAMES[precision.name]
+
+
+def check_int8(precision: Int8, engine: str) -> None:
+    """For engines whose int8 keeps bitsandbytes' own threshold. Raises UnsupportedError for another one."""
+    if precision.threshold != 6.0:
+        raise UnsupportedError(f"{engine} has int8 with threshold 6 alone", "leave threshold out")
+
+
+def check_four_bit(precision: FourBit, engine: str, name: str | None, compute: str) -> None:
+    """For engines with one way of 4-bit weights: scales quantised too, products in `compute`.
+
+    `name`: nf4 or fp4, None where both can be had. Raises UnsupportedError for any other way.
+    """
+    wanted = (name or precision.name, True, compute)
+    if (precision.name, precision.double_quant, precision.compute_dtype) != wanted:
+        raise UnsupportedError(
+            f"{engine} has {wanted[0]} with quantised scales and products in {compute} alone",
+            f"write {{name: {wanted[0]}, double_quant: true, compute_dtype: {compute}}}",
+        )
+
+
+def refuse(precision: Precision, engine: str) -> UnsupportedError:
+    """To be raised for a precision that the engine cannot make from a checkpoint while it loads."""
+    return UnsupportedError(
+        f"{engine} does not quantise to {precision.name} while it loads",
+        "serve a checkpoint that is already quantised (precision: checkpoint), or use bf16",
+    )

@@ -1,0 +1,51 @@
+"""vLLM's OpenAI-compatible server: `vllm serve`. Described by its documentation (0.32), not run by our tests.
+
+Its bitsandbytes weights are nf4 with quantised scales, computed in bf16; it makes no int8 while it loads.
+"""
+
+from bench.schema import FourBit
+from bench.servers import precision as precisions
+from bench.servers import weights as files
+from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
+
+
+def command(launch: Launch) -> Command:
+    """`vllm serve MODEL …`; /health answers 200 when the engine is up."""
+    source = files.checkpoint(launch.weights, "vllm")
+    precisions.check_stored(launch.precision, launch.weights)
+    words = [*(launch.program or ("vllm",)), "serve", source, "--host", HOST, "--port", str(launch.port)]
+    words += ["--served-model-name", launch.weights.name]
+    if launch.weights.revision is not None:
+        words += ["--revision", launch.weights.revision, "--tokenizer-revision", launch.weights.revision]
+    if launch.weights.model.trust_remote_code:
+        words.append("--trust-remote-code")
+    return Command((*words, *_precision(launch)), launch.weights.name)
+
+
+def _precision(launch: Launch) -> list[str]:
+    wanted = launch.precision
+    if isinstance(wanted, FourBit):
+        precisions.check_four_bit(wanted, "vllm", "nf4", "bf16")
+        return ["--dtype", "bfloat16", "--quantization", "bitsandbytes"]
+    if wanted.name == "int8":
+        raise precisions.refuse(wanted, "vllm")
+    named = precisions.dtype(wanted, "vllm")
+    return [] if named is None else ["--dtype", named]
+
+
+ENGINE = Engine(
+    name="vllm",
+    command=command,
+    install="install vllm in an environment of its own and name its program: command: [/path/to/bin/vllm]",
+    version_path="/version",
+    meanings=Meanings(
+        prefix="vllm:",
+        running=("vllm:num_requests_running",),
+        waiting=("vllm:num_requests_waiting",),
+        kv_usage=("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"),
+        prompt_tokens=("vllm:prompt_tokens_total",),
+        cached_tokens=("vllm:prefix_cache_hits_total", "vllm:gpu_prefix_cache_hits_total"),
+        generation_tokens=("vllm:generation_tokens_total",),
+    ),
+    env={"VLLM_NO_USAGE_STATS": "1"},
+)

@@ -1,0 +1,139 @@
+"""The files that a server serves, found from what a config calls the model, and what identifies them."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UnsupportedError
+from bench.models import builtin, catalogue, hub
+from bench.schema import Model
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model as files or as a hub id. One of `folder`, `gguf`, `hub_id` is set, but for shapes and `served`."""
+
+    model: Model
+    name: str
+    """For people and for requests; no path."""
+    folder: Path | None = None
+    """A checkpoint with a config.json."""
+    gguf: Path | None = None
+    hub_id: str | None = None
+    revision: str | None = None
+
+    def settings(self) -> dict[str, object] | None:
+        """The checkpoint's config where it is on this machine."""
+        return catalogue.config(self.model)
+
+
+def find(model: Model, say: Callable[[str], None]) -> Weights:
+    """The files of a model; the built-in one is fetched first. Raises InputError when that fails."""
+    what = catalogue.kind(model)
+    name = _plain(catalogue.label(model))
+    if what == "builtin":
+        builtin_name = model.source.removeprefix("builtin:")
+        folder = builtin.ensure(builtin_name, say)
+        return Weights(model, name, folder=folder, gguf=builtin.gguf_file(builtin_name))
+    if what == "gguf":
+        return Weights(model, name, gguf=Path(model.source))
+    if what == "folder":
+        path = Path(model.source)
+        if model.gguf_file is not None:
+            return Weights(model, _plain(model.gguf_file), gguf=path / model.gguf_file)
+        return Weights(model, name, folder=path)
+    if what == "hub":
+        cached = hub.weight_files(model) if model.gguf_file else []
+        gguf = cached[0] if cached else None
+        return Weights(model, name, gguf=gguf, hub_id=model.source, revision=model.revision)
+    return Weights(model, name)
+
+
+def gguf(weights: Weights, engine: str) -> Path:
+    """The GGUF file to serve. Raises UnsupportedError where the model is none."""
+    if weights.gguf is not None:
+        return weights.gguf
+    if weights.model.gguf_file is not None:
+        raise UnsupportedError(
+            f"{weights.model.gguf_file} of {weights.hub_id} is not on this machine",
+            f"fetch it: hf download {weights.hub_id} {weights.model.gguf_file}",
+        )
+    _check_named(weights, engine)
+    raise UnsupportedError(
+        f"{engine} reads GGUF files, and {weights.name} is none",
+        "name a .gguf file as the model, or a gguf_file inside its folder or hub id",
+    )
+
+
+def checkpoint(weights: Weights, engine: str) -> str:
+    """The folder or hub id of a checkpoint with a config.json. Raises UnsupportedError where the model is none."""
+    if weights.folder is not None:
+        return str(weights.folder)
+    if weights.hub_id is not None and weights.model.gguf_file is None:
+        return weights.hub_id
+    if weights.gguf is not None or weights.model.gguf_file is not None:
+        raise UnsupportedError(
+            f"{engine} is not asked to serve GGUF files here", "serve them with llama.cpp, or name the checkpoint"
+        )
+    _check_named(weights, engine)
+    raise UnsupportedError(
+        f"{weights.name} has random weights and no files that a server could load",
+        "name a checkpoint, or run this shape with the runner transformers",
+    )
+
+
+def _check_named(weights: Weights, engine: str) -> None:
+    if catalogue.kind(weights.model) == "served":
+        raise UnsupportedError(
+            f"no model is named for {engine} to serve", "add models: to the config, such as builtin:smollm2-135m"
+        )
+
+
+def identity(weights: Weights, served: Path | None) -> tuple[str | None, int | None]:
+    """What names the weights that were served (checksum or commit), and their bytes on disk; read after the start.
+
+    `served`: the file or folder that the server was given, None for a hub id.
+    """
+    if served is None:
+        if weights.hub_id is None:
+            return None, None
+        commit = hub.commit(weights.model)
+        return None if commit is None else f"commit:{commit}", _size(hub.weight_files(weights.model))
+    if served.is_dir():
+        files = sorted(served.glob("*.safetensors"))
+        return builtin.weights_id(served) or checksum(files), _size(files)
+    return _builtin_gguf_id(served) or checksum([served]), _size([served])
+
+
+def checksum(paths: list[Path]) -> str | None:
+    """Over names, sizes and the first and last MiB of each file: hashing 140 GB would take longer than the run."""
+    digest = hashlib.sha256()
+    edge = 1024 * 1024
+    for path in paths:
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as handle:
+            digest.update(handle.read(edge))
+            handle.seek(max(0, size - edge))
+            digest.update(handle.read(edge))
+    return f"edges-sha256:{digest.hexdigest()[:16]}" if paths else None
+
+
+def _builtin_gguf_id(path: Path) -> str | None:
+    """The checksum that was verified when a built-in model's GGUF file was fetched."""
+    try:
+        note = json.loads((path.parent / builtin.NOTE).read_text(encoding="utf-8"))
+        known = {name: one for name, one in catalogue.BUILTINS.items() if Path(one.gguf).name == path.name}
+        return f"sha256:{note['gguf_sha256'][:16]}" if known else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _size(paths: list[Path]) -> int | None:
+    return sum(path.stat().st_size for path in paths) if paths else None
+
+
+def _plain(name: str) -> str:
+    return Path(name).name.removesuffix(".gguf") if name.endswith(".gguf") else name
