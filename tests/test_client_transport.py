@@ -157,6 +157,30 @@ def test_spare_connections_are_opened_in_the_background() -> None:
     assert [one.connect_ns for one in found] == [None] * 17
 
 
+def once(talk: Talk) -> None:
+    """One answer that announces a kept connection, which is closed all the same."""
+    if talk.request() is not None:
+        talk.send(CHUNKED)
+        for piece in stream():
+            talk.send(chunk(piece))
+        talk.send(LAST_CHUNK)
+
+
+def test_a_server_that_closes_after_each_answer_is_found_out() -> None:
+    """Two connections are lost to its promise; then each request has a new one, opened before it is needed."""
+    with serving(once) as server:
+        transport = StreamTransport(target(server))
+        for _ in range(3):
+            run(transport)
+        assert not transport.keeps
+        found = []
+        for _ in range(10):
+            transport.turn(time.perf_counter_ns() + 20_000_000)
+            found += run(transport)
+        transport.close()
+    assert [(read(one)[0].status, one.resent, one.connect_ns) for one in found] == [("ok", False, None)] * 10
+
+
 def test_the_request_is_what_was_asked() -> None:
     with serving(chunked) as server:
         transport = StreamTransport(target(server, headers=(("authorization", f"Bearer {KEY}"), ("X-Org", "a b"))))

@@ -52,7 +52,7 @@ class House(Protocol):
     def opened(self, connection: "Connection") -> None: ...
     def not_opened(self, connection: "Connection", failure: RequestStatus, error: str) -> None: ...
     def over(self, flight: Flight, at_ns: int, failure: RequestStatus | None, error: str | None) -> None: ...
-    def stale(self, flight: Flight) -> None: ...
+    def stale(self, flight: Flight, connection: "Connection") -> None: ...
     def free(self, connection: "Connection") -> None: ...
     def idle_closed(self, connection: "Connection") -> None: ...
     def more(self, connection: "Connection") -> None: ...
@@ -63,7 +63,7 @@ class Connection:
 
     __slots__ = (
         *("_addresses", "_framing", "_house", "_left", "_most_bytes", "_received", "_tls", "_view"),
-        *("fd", "flight", "is_open", "open_by_ns", "plain", "rested", "sock", "used"),
+        *("answers", "fd", "flight", "is_open", "open_by_ns", "plain", "rested", "rested_ns", "sock", "used"),
     )
 
     def __init__(self, house: House, addresses: Sequence[Address], open_by_ns: int, view: memoryview) -> None:
@@ -84,6 +84,8 @@ class Connection:
         self.open_by_ns = open_by_ns
         self.used = False
         self.rested = False
+        self.rested_ns = 0
+        self.answers = 0
         """It has been idle, so that the server may have closed it unseen."""
 
     # Opening ---------------------------------------------------------------------------------------------------------
@@ -294,6 +296,8 @@ class Connection:
             return
         framing.let_go()
         self.flight = self._framing = flight.connection = None
+        self.answers += 1
+        self.rested_ns = at_ns
         self._house.over(flight, at_ns, None, None)
         self._house.free(self)
 
@@ -312,7 +316,7 @@ class Connection:
             self._end(at_ns, None, None)
         elif self._received == 0 and self.rested and not exchange.resent and at_ns - exchange.sent_ns < STALE_NS:
             self._drop()
-            self._house.stale(flight)
+            self._house.stale(flight, self)
         else:
             begun = "in the middle of the answer" if framing.headed else "before an answer"
             self._end(at_ns, "cut", f"the connection {how or 'ended'} {begun}")

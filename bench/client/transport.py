@@ -30,6 +30,9 @@ ADDRESS_LIMIT_NS = 3_000_000_000
 MOST_OPENING = 64
 """At once while preparing: more than a server's backlog would be dropped and tried again a second later."""
 MOST_SPARE = 32
+GIVEN_UP_NS = 1_000_000_000
+"""A server that closes a connection sooner than this after an answer does not mean to keep it."""
+FEW = 2
 NEVER = 1 << 63
 
 
@@ -66,6 +69,9 @@ class StreamTransport:
         self._spares = 1
         """Connections kept idle beyond those in use: as many as were needed lately."""
         self._reachable = True
+        self._given_up = 0
+        self._reused = False
+        """Of the connections that had one answer: how many were closed at once, and whether any had another."""
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
         self._waker.setblocking(False)
@@ -108,6 +114,7 @@ class StreamTransport:
                 connection.start(flight)
                 break
             connection.drop()
+            self._given_up += connection.answers == 1
         else:
             self._spares = min(2 * self._spares + 1, MOST_SPARE)
             self._wait_for_connection(flight)
@@ -277,7 +284,17 @@ class StreamTransport:
         if len(self._waiting) > len(self._opening) + len(self._to_open):
             self._fail(self._waiting[0], time.perf_counter_ns(), failure, error)
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the server keeps connections, as far as can be told: some announce it, and close after each answer."""
+        return self._reused or self._given_up < FEW
+
     def free(self, connection: Connection) -> None:
+        self._reused = self._reused or connection.answers > 1
+        if not self.keeps:
+            connection.drop()
+            self._open_spares()
+            return
         # What was sent again must not meet another connection that is about to close.
         self._hand_on(connection, deque(one for one in self._waiting if not one.exchange.resent))
 
@@ -296,8 +313,11 @@ class StreamTransport:
             self._idle.remove(connection)
         if not connection.used:
             self._spares = max(1, self._spares // 2)
+        elif connection.answers == 1 and time.perf_counter_ns() - connection.rested_ns < GIVEN_UP_NS:
+            self._given_up += 1
 
-    def stale(self, flight: Flight) -> None:
+    def stale(self, flight: Flight, connection: Connection) -> None:
+        self._given_up += connection.answers == 1
         flight.exchange.resent = True
         flight.asked_ns = time.perf_counter_ns()
         flight.exchange.sent_ns = None

@@ -37,15 +37,31 @@ def schema() -> dict[str, Any]:
         "arms": plain["arms"],
         "timeout_s": plain["timeout_s"],
     }
+    definitions = _hoisted(sections)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$defs": definitions,
         "title": "llm-cost-bench config",
         "description": "Lists are a matrix: every combination is one cell.",
         "type": "object",
         "additionalProperties": False,
         "required": ["workloads"],
+        "anyOf": [{"required": ["models", "precisions"]}, {"required": ["runners"]}],
         "properties": sections,
     }
+
+
+def _hoisted(value: Any) -> dict[str, Any]:
+    """Take every `$defs` out of `value`, however deep, and return them together: references are from the root."""
+    found: dict[str, Any] = {}
+    if isinstance(value, dict):
+        for name, one in value.pop("$defs", {}).items():
+            found[name] = {**one, "additionalProperties": False} if one.get("type") == "object" else one
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        found |= _hoisted(inner)
+    for one in list(found.values()):
+        found |= _hoisted(one)
+    return found
 
 
 def _models() -> list[str]:

@@ -18,6 +18,7 @@ from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
 
 BINARY = "llama-server"
 INSTALL = "pip install 'llm-cost-bench[llama-cpp]', or put llama-server on the PATH"
+SPARE_THREADS = 8
 HELP_S = 20
 """For a binary to print its options."""
 
@@ -31,6 +32,8 @@ def command(launch: Launch) -> Command:
     words = [*program, "--model", str(path), "--alias", launch.weights.name]
     words += ["--host", HOST, "--port", str(launch.port), "--metrics", "--parallel", str(slots)]
     words += ["--ctx-size", str(slots * launch.longest_tokens)]
+    # Each open connection holds one of these threads, idle ones too: with too few, requests wait for one to time out.
+    words += ["--threads-http", str(2 * slots + SPARE_THREADS)]
     if _has("--cache-ram", program):
         words += ["--cache-ram", "0"]
     return Command(tuple(words), launch.weights.name, version=known)
