@@ -1,13 +1,28 @@
 """What every test stands on."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from bench.hardware import stored
 from bench.schema import Ceiling, Ceilings
 from bench.sensors import environment
+
+
+ALONE = {
+    *("test_cached_prompts", "test_compare", "test_execute", "test_hardware", "test_offline", "test_peer_defects"),
+    *("test_readme", "test_runner_contract", "test_selftest", "test_sensors", "test_transformers"),
+    *("test_client_truth", "test_load_faults", "test_selftest_load", "test_servers_real", "test_under_load"),
+}
+"""Files whose tests time something, or run an engine that wants every core: nothing else runs beside them."""
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark what must run alone; `scripts/test` runs the rest on two cores."""
+    for item in items:
+        if item.path.stem in ALONE:
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session", autouse=True)
