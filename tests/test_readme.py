@@ -32,9 +32,13 @@ def test_the_two_commands_stand_first() -> None:
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line != "./scripts/test"])
 def test_a_command_of_the_readme(line: str, place: Path) -> None:
     words = shlex.split(line)
+    extra = {}
+    while "=" in words[0]:  # the environment of this one command
+        name, _, value = words.pop(0).partition("=")
+        extra[name] = value
     words = [str(ROOT / word) if word.startswith(("./scripts/", "configs/")) else word for word in words]
     own = {"COLUMNS": "120", "XDG_DATA_HOME": str(place / "data")}  # ceilings are measured, as on a new machine
-    done = subprocess.run(words, cwd=place, env={**os.environ, **own}, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=place, env={**os.environ, **own, **extra}, capture_output=True, text=True)
     if words[1] in ("breakeven", "plan", "project") and done.returncode == 2:
         # On a machine that was busy throughout there are no dollars, and each of these says so.
         assert "no dollars" in done.stderr
@@ -43,6 +47,10 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
     assert done.returncode == 0, done.stderr
     if "--dry-run" in words:
         assert "12 processes at least" in done.stdout
+    elif words[-1].endswith("serving.yaml"):
+        _check_serving(done.stdout, done.stderr, place)
+    elif "results/local/serving" in words:
+        assert "ttft_s.p90<=0.5" in done.stdout
     elif words[1] == "run":
         _check_quickstart(done.stdout, done.stderr, place)
     elif "--out" in words:
@@ -71,6 +79,17 @@ def _check_quickstart(table: str, progress: str, place: Path) -> None:
     following = shlex.split(next_line.removeprefix("next: ").partition("(")[0])
     done = subprocess.run(following, cwd=place, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _check_serving(table: str, progress: str, place: Path) -> None:
+    folder = place / "results" / "local" / "serving"
+    for name in ("records.jsonl", "plan.json", "table-serving.md", "table-serving.csv", "table-serving.json"):
+        assert (folder / name).is_file()
+    assert len(list((folder / "traces").glob("*.jsonl.gz"))) == 6
+    for load in ("closed 1", "closed 4"):
+        assert re.search(rf"^ *\d +{load} ", table, re.MULTILINE), table
+    assert "llama.cpp" in table
+    assert re.search(r"measuring \d+ s: \d+ sent", progress), progress
 
 
 def test_the_config_of_the_readme_is_accepted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from bench.errors import InputError
 from bench.schema.noun import Noun
 
-WARN_SHARE = 0.5
+WARN_SHARE = 0.7
 """Of `cpu_share_limit`, from which on a run says that its client may be what is slow."""
 SCHEMA = 1
 

@@ -118,7 +118,7 @@ class StreamTransport:
         else:
             self._spares = min(2 * self._spares + 1, MOST_SPARE)
             self._wait_for_connection(flight)
-        if len(self._idle) < self._spares:
+        if len(self._idle) < self._spares or not self.keeps:
             self._open_spares()
 
     def turn(self, until_ns: int) -> list[Exchange]:
@@ -226,7 +226,9 @@ class StreamTransport:
     def _open_spares(self) -> None:
         """Ahead of need. None where the last one could not be opened, and none for a handful of steady streams."""
         now_ns = time.perf_counter_ns()
-        wanted = min(self._spares, 1 + isqrt(len(self._flights)))
+        streams = len(self._flights)
+        # Where each answer costs a connection, streams that end together all need another one at once.
+        wanted = min(self._spares, 1 + isqrt(streams)) if self.keeps else min(1 + streams, MOST_SPARE)
         missing = wanted - len(self._idle) - len(self._opening) - len(self._to_open) + len(self._waiting)
         if self._reachable:
             for _ in range(missing):
@@ -286,7 +288,7 @@ class StreamTransport:
 
     @property
     def keeps(self) -> bool:
-        """Whether the server keeps connections, as far as can be told: some announce it, and close after each answer."""
+        """Whether the server keeps connections, as far as is known: some promise it and close after each answer."""
         return self._reused or self._given_up < FEW
 
     def free(self, connection: Connection) -> None:

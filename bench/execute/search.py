@@ -6,7 +6,7 @@ stopped goes on from the stored runs, and other objectives are searched for from
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import runners, store
@@ -15,8 +15,9 @@ from bench.execute import under_load
 from bench.execute.run import Bench, Measured, Standing, environment_of
 from bench.metrics.serving import RunFigures, objectives
 from bench.metrics.serving.search import AGAIN, Found, Search
-from bench.schema import Cell, Job, Record, Slo, Traffic
+from bench.schema import Cell, Job, Record, Sampling, Slo, Traffic
 
+ENDLESS = 1_000_000
 OPEN_RANGE = 1000.0
 """An open loop is searched down to this part of the first rate that its config names."""
 
@@ -101,6 +102,10 @@ def run(
     Raises as `bench.execute.run.run` does.
     """
     known = list(cells)
+    # How often a level is measured is the search's to say: no record of it ends the sampling of a cell.
+    endless = Sampling(target=1e-6, budget_s=1e9, max_replicates=ENDLESS)
+    sweep = bench.sweep.model_copy(update={"sampling": endless, "replicates": ENDLESS})
+    bench = replace(bench, sweep=sweep)
     for family in families(cells):
         search = _search(family)
         tellings = Tellings(search, bench.sweep.slo, bench.journal.folder)

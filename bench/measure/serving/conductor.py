@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import traces
+from bench.client import calibration
 from bench.endpoint import access
 from bench.errors import InputError
 from bench.measure.serving import phases, stopping
@@ -20,7 +21,8 @@ from bench.measure.serving.live import Merged
 from bench.measure.serving.orders import SNAPSHOT_S, Command, Orders, Word, Words, share
 from bench.measure.serving.phases import Announce, Ground
 from bench.models import sample_text
-from bench.schema import Allowance, ClientFacts, Ended, Endpoint, Job, Live, ServerFacts, Serving, Window
+from bench.schema import Allowance, Capabilities, ClientFacts, Ended, Endpoint, Job, Live, ServerFacts, Serving, Window
+from bench.sensors import environment
 
 NS = 1_000_000_000
 START_NS = 150_000_000
@@ -103,6 +105,15 @@ def _orders(job: Job, endpoint: Endpoint, made: Ground) -> list[Orders]:
         )
         for worker in range(workers)
     ]
+
+
+def _without_folders(found: Capabilities) -> Capabilities:
+    """Some servers call a model by the path of its file, which is nobody else's business."""
+    return (
+        found.model_copy(update={"served_model": found.served_model.rpartition("/")[2] or found.served_model})
+        if (found.served_model.startswith(("/", "~")))
+        else found
+    )
 
 
 class _Run:
@@ -329,7 +340,7 @@ class _Run:
             trace=str(whole.relative_to(folder)),
             trace_sha256=sha256,
             requests=sum(one.requests for one in self._facts.values()),
-            capabilities=made.capabilities,
+            capabilities=_without_folders(made.capabilities),
             server=self._server(),
             loopback=made.loopback,
             length_source="file" if self._traffic.prompts is not None else made.vocabulary.source,
@@ -337,7 +348,7 @@ class _Run:
             stopped_s=stopped_s,
             finished_s=max(self._finished_s, stopped_s),
             ended=self._ended,
-            clients=tuple(self._facts[worker] for worker in sorted(self._facts)),
+            clients=self._clients(),
             samples=self._metrics.samples(),
             window=self._window,
             spent=job.allowance,
@@ -345,6 +356,12 @@ class _Run:
             notes=tuple(access.redacted(one, made.target) for one in self._notes),
             **self._sample_text(),
         )
+
+    def _clients(self) -> tuple[ClientFacts, ...]:
+        """How the load generators fared, with what this machine's client was found to bear (`selftest --load`)."""
+        known = calibration.load(environment.detect().hardware(), self._notes.append)
+        limit = {"cpu_share_limit": None if known is None else known.cpu_share_limit}
+        return tuple(self._facts[worker].model_copy(update=limit) for worker in sorted(self._facts))
 
     def _server(self) -> ServerFacts | None:
         running = self._made.running

@@ -17,7 +17,8 @@ LATE_SHARE = 0.05
 
 MEANINGLESS_LATE_SHARE = 0.5
 BUSY_SHARE = 0.7
-"""Of a core: a load generator is one thread, and a queue before it at 70 % is already two tokens long on average."""
+"""Of what it can do: a load generator is one thread, and a queue before it at 70 % is already two tokens long on
+average."""
 
 NEAR_LIMIT = 1.0
 
@@ -40,9 +41,7 @@ def client_reasons(runs: Sequence[RunFigures], servings: Sequence[Serving]) -> I
     full = max(clients, key=_fullness, default=None)
     if full is not None and _fullness(full) > NEAR_LIMIT:
         share, limit = full.cpu_s / full.wall_s, _limit(full)
-        what = (
-            f"client-bound: a load generator used {share:.0%} of a core, and {limit:.0%} is where it begins to distort"
-        )
+        what = f"client-bound: a load generator used {share:.0%} of a core; past {limit:.0%} it may distort its figures"
         yield Reason("client-cpu", what, "raise clients, or use a machine of its own for the load")
 
 
@@ -53,8 +52,9 @@ def _late_s(run: RunFigures) -> float | None:
 
 
 def _limit(one: ClientFacts) -> float:
-    """The share of a core from which this machine's client distorts: calibrated, else 70 %."""
-    return min(BUSY_SHARE, one.cpu_share_limit) if one.cpu_share_limit is not None else BUSY_SHARE
+    """The share of a core from which a row says so: 70 % of what this machine's client was found to bear, else of all
+    of it."""
+    return BUSY_SHARE * (1.0 if one.cpu_share_limit is None else min(1.0, one.cpu_share_limit))
 
 
 def _fullness(one: ClientFacts) -> float:

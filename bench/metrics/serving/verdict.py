@@ -26,7 +26,8 @@ SHORT_SHARE = 0.01
 SHORT_OF_RATE = 0.05
 STANDARD_ERRORS = 3
 HIT_RATE_OFF = 0.05
-CONNECTED_SHARE = 0.01
+RESENT_SHARE = 0.01
+CONNECTED_SHARE = 0.05
 CUT_SHARE = 0.05
 TREND_SHARE = 0.5
 
@@ -169,7 +170,7 @@ def _of_the_counts(
     if any(one.length_source == "estimate" for one in servings) and traffic.input_tokens is not None:
         yield Reason("estimated-length", "prompts have their length by estimate", "name the model's tokenizer")
     resent, connected = sum(run.resent for run in runs), sum(run.connected for run in runs)
-    if resent:
+    if resent > RESENT_SHARE * max(succeeded, 1):
         yield Reason(
             "resent",
             f"{resent} requests went out twice, because a connection was closing",
