@@ -9,7 +9,6 @@ from bench.hardware import stored
 from bench.schema import Ceiling, Ceilings
 from bench.sensors import environment
 
-
 ALONE = {
     *("test_cached_prompts", "test_compare", "test_execute", "test_hardware", "test_offline", "test_peer_defects"),
     *("test_readme", "test_runner_contract", "test_selftest", "test_sensors", "test_transformers"),

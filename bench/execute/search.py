@@ -59,9 +59,7 @@ def families(cells: Sequence[Cell]) -> list[Family]:
         if cell.traffic.load == "trace" or cell.traffic.ramp is not None:
             what = "a trace" if cell.traffic.load == "trace" else "a ramp"
             raise InputError(f"--find-max: {what} has no level to search over; take a closed or an open load")
-        level = {"traffic": {"concurrency", "requests_per_s"}}
-        key = cell.model_dump_json(exclude={"cell_id": True, **level})
-        found.setdefault(key, Family([])).cells.append(cell)
+        found.setdefault(_key(cell), Family([])).cells.append(cell)
     if not found:
         raise InputError("--find-max: no workload of this config is a load; add one with `load: closed`")
     return list(found.values())
@@ -114,12 +112,12 @@ def run(
             measured.setdefault(record.cell.cell_id, Measured()).replicates.add(record.replicate)
             if record.cell.cell_id not in {one.cell_id for one in known}:
                 known.append(record.cell)
-        replan(known)
+        replan(_by_level(known))
         while (level := search.next()) is not None:
             cell = family.at(level)
             if cell.cell_id not in {one.cell_id for one in known}:
                 known.append(cell)
-                replan(known)
+                replan(_by_level(known))
             _measure(cell, measured, bench, tellings, level)
         bench.watcher.say(f"{family.traffic.load}: {text(search.found(), family.is_closed)}")
 
@@ -146,6 +144,21 @@ def text(found: Found, is_closed: bool) -> str:
     return f"highest load that met every objective: {found.met:g} {unit}{upper} {runs}"
 
 
+def _by_level(cells: Sequence[Cell]) -> list[Cell]:
+    """Cells of one family side by side, as the report is to show them: by their level, where the first of them was."""
+    place: dict[str, int] = {}
+    for cell in cells:
+        place.setdefault(_key(cell), len(place))
+    return sorted(cells, key=lambda cell: (place[_key(cell)], _level(cell) if cell.traffic is not None else 0.0))
+
+
+def _key(cell: Cell) -> str:
+    """Equal for the cells of one family; of a cell without a load, its own."""
+    if cell.traffic is None:
+        return cell.cell_id
+    return cell.model_dump_json(exclude={"cell_id": True, "traffic": {"concurrency", "requests_per_s"}})
+
+
 def _search(family: Family) -> Search:
     levels = sorted(_level(cell) for cell in family.cells)
     lowest = 1.0 if family.is_closed else levels[0] / OPEN_RANGE
@@ -161,17 +174,14 @@ def _level(cell: Cell) -> float:
 Told = tuple[bool | None, float, float]
 
 
-def told(runs: Sequence[RunFigures], outgrown: bool) -> Told:
-    """What the runs of a level say together: met, not met, or None; and the interval of the weakest share.
-
-    `outgrown`: the load outgrew the server in one of them; it is not met then, however few requests were over.
-    """
+def told(runs: Sequence[RunFigures]) -> Told:
+    """What the runs of a level say together: met, not met, or None; and the interval of the weakest share."""
     with_some = [run for run in runs if run.objectives]
     if not with_some:
-        return (False if outgrown else None), 0.0, 1.0
+        return None, 0.0, 1.0
     together = [objectives.pooled(each) for each in zip(*(run.objectives for run in with_some), strict=True)]
     low, high = min(one.low for one in together), min(one.high for one in together)
-    if outgrown or any(one.high * 100 < one.slo.percentile for one in together):
+    if any(one.high * 100 < one.slo.percentile for one in together):
         return False, low, high
     met = all(one.low * 100 >= one.slo.percentile for one in together)
     return (True if met else None), low, high
@@ -179,25 +189,28 @@ def told(runs: Sequence[RunFigures], outgrown: bool) -> Told:
 
 @dataclass
 class Tellings:
-    """The runs of each level, told to a search as they come: each with all of its level's before it."""
+    """The runs of each level, told to a search as they come: each with all of its level's before it.
+
+    A run that the load outgrew says by itself that the level is not met, however few of its requests were over.
+    """
 
     search: Search
     slo: tuple[Slo, ...]
     folder: Path
     runs: dict[float, list[RunFigures]] = field(default_factory=dict)
-    outgrown: set[float] = field(default_factory=set)
 
     def add(self, record: Record, level: float) -> None:
         """One more run."""
+        if record.serving is not None and record.serving.ended in ("oversaturated", "errors"):
+            self.search.tell(level, False, 0.0, 0.0)
+            return
         try:
             run = under_load.run_of(record, self.folder, self.slo)
         except InputError:
             run = None
         if run is not None:
             self.runs.setdefault(level, []).append(run)
-        if record.serving is not None and record.serving.ended in ("oversaturated", "errors"):
-            self.outgrown.add(level)
-        self.search.tell(level, *told(self.runs.get(level, ()), level in self.outgrown))
+        self.search.tell(level, *told(self.runs.get(level, ())))
 
 
 def _measure(cell: Cell, measured: dict[str, Measured], bench: Bench, tellings: Tellings, level: float) -> None:
