@@ -5,6 +5,7 @@ Anyone can read it: `zcat traces/ID.jsonl.gz | head`. A writer appends gzip memb
 The keys are those of `bench.schema.Request`; what has its default value is left out.
 """
 
+import fcntl
 import gzip
 import hashlib
 import os
@@ -49,6 +50,8 @@ class TraceWriter:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: BinaryIO = path.open("ab")
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(self._file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # so that nobody takes it for left behind
 
     def write(self, requests: Sequence[Request]) -> None:
         """One member of these requests, handed to the operating system whole."""
@@ -120,7 +123,9 @@ def _unpacked(path: Path) -> Iterator[bytes]:
 def _parsed(path: Path, line: bytes) -> Request:
     try:
         said = orjson.loads(line)
-        return Request(**{key: value for key, value in said.items() if key in _KNOWN})
+        if not _KNOWN.issuperset(said):  # of a later version
+            said = {key: value for key, value in said.items() if key in _KNOWN}
+        return Request(**said)
     except (ValueError, TypeError, AttributeError):
         raise InputError(f"{path}: not a trace of requests; measure the cell again") from None
 

@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cost": {"hardware", "metrics", "models"},
     "plan": {"runners", "models", "cost", "store", "load", "metrics", "servers"},
     "execute": {"traces", "cost", "runners", "measure", "sensors", "store", "metrics", "models", "hardware"},
-    "report": {"metrics", "cost", "models", "hardware", "traces"},
+    "report": {"metrics", "cost", "models", "hardware", "traces", "servers"},
     "whatif": {"report", "metrics", "cost", "models", "hardware"},
     "claims": {"report", "metrics", "cost"},
     "cli": {

@@ -5,19 +5,50 @@ from decimal import Decimal
 
 import pytest
 
-from bench.cost import api_prices, attribution, break_even, dollars, owned
+from bench.cost import api_prices, attribution, break_even, dollars, owned, serving
 from bench.cost.attribution import Point
 from bench.cost.blend import parse
 from bench.cost.break_even import Replica
+from bench.cost.duty import Duty
+from bench.cost.hourly import HourlyRate
+from bench.cost.mix import Mixing, Sums
+from bench.cost.tariff import Tariff, Tier
 from bench.hardware import datasheet
+from bench.metrics.statistics import Estimate
 from bench.report import trend
-from bench.schema import Accelerator, OneOff, Owned
+from bench.schema import Accelerator, CostChoices, OneOff, Owned
 
 GPT_4, GPT_4O = (Decimal(30), Decimal(60)), (Decimal("2.5"), Decimal(10))
 
 
 def test_a_thousand_tokens_a_second_at_three_sixty() -> None:
     assert dollars.per_mtok(dollars.bill_usd(3.6, 1.0, 1.0), 1000) == pytest.approx(1.00, rel=1e-12)
+
+
+def test_under_load() -> None:
+    """$3.60 an hour, two requests a second of 400 tokens in and 100 out."""
+    mix = Sums(2, 800, 0, 200)
+    rates = serving.Rates(exact(1000.0), exact(200.0), exact(2.0))
+    found = serving.prices(rates, mix, 3.6, 1.0, CostChoices().price_ratio)
+    parts = (found.input_usd_per_mtok, found.output_usd_per_mtok)
+    assert [one.value for one in parts if one is not None] == pytest.approx([0.625, 2.5])
+    assert found.blended_usd_per_mtok.value == pytest.approx(1.0)
+    assert found.all_in_usd_per_mtok_output.value == pytest.approx(5.0)
+    assert found.usd_per_1000_requests.value == pytest.approx(0.5)
+    good = serving.good(exact(1.0), Sums(1, 400, 0, 100), 3.6, 1.0)
+    assert good is not None
+    assert good.blended_usd_per_mtok.value == pytest.approx(2.0)
+    asleep = serving.asleep(found, rates, HourlyRate(3.6, "stated"), 1.0, Duty(0.5, 73, 1800))
+    assert round(asleep.blended_usd_per_mtok.value, 2) == 1.11
+    mixing = Mixing()
+    mixing.add(400, 100, 100)
+    usd = mixing.mix().usd(Tariff((Tier(-1, Decimal("0.25"), Decimal("0.025"), Decimal(2)),)))
+    assert usd * 1000 == Decimal("0.2775")
+    assert round(0.5 / 0.2775, 2) == 1.80
+
+
+def exact(value: float) -> Estimate:
+    return Estimate(value, None, None, 1)
 
 
 def test_a_price_ratio_of_four() -> None:

@@ -73,3 +73,11 @@ def test_contradictions_are_named_with_their_remedy(said: dict[str, object], wor
     assert problem is not None
     assert words in problem
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize(
+    "lengths", [Lengths(shape="uniform", least=10, most=90), Lengths(shape="exponential", mean=40)]
+)
+def test_lengths_are_no_contradiction_in_another_process(lengths: Lengths) -> None:
+    """On its way to a load generator a load says its defaults too."""
+    assert problems(Lengths.model_validate_json(lengths.model_dump_json())) is None

@@ -1,6 +1,6 @@
 """Defects found in other tools, one test each: none of them is here.
 
-Those of serving benchmarks (arrivals, connections, streams) are not among them: this tool has no such part.
+Those of serving benchmarks (arrivals, connections, streams) are in test_peer_defects_serving.py.
 """
 
 import ast

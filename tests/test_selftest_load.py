@@ -162,3 +162,13 @@ def test_load_and_observer_exclude_each_other() -> None:
     done = bench("selftest", "--load", "--observer")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --load: not with --observer; run one after the other\n"
+
+
+def test_a_calibration_that_found_no_limit_does_not_take_the_place_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    checks = load_report.judge(tried())
+    assert load_report.keep(Report(checks, [], made(tokens_per_s=1000.0), 1e-5, 1e-4, 1e-3)) is not None
+    assert load_report.keep(Report(checks, [], made(cpu_share_limit=None), 1e-5, 1e-4, 1e-3)) is None
+    assert calibration.load("abc", print) == made(tokens_per_s=1000.0)

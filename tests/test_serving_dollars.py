@@ -17,6 +17,8 @@ from bench.cost.tariff import Tariff, Tier
 from bench.errors import InputError
 from bench.metrics.serving.slo import parse
 from bench.metrics.statistics import Estimate
+from bench.report.serving import plain
+from bench.report.serving.render import render_serving
 from bench.report.serving.row import ServingDollars, ServingRow
 from bench.report.serving.rows import serving_rows
 from bench.schema import Capabilities, CostChoices, Lengths, Owned, Ramp, Request, ServerFacts, Traffic, Until
@@ -263,6 +265,32 @@ def test_the_bill_is_of_every_request_with_usage(tmp_path: Path) -> None:
     (api,) = of.apis
     assert api.break_even is None
     assert api.ratio.value == pytest.approx(of.usd_per_mtok.value / api.usd_per_mtok)
+
+
+def test_what_was_spent_is_said_whatever_the_verdict(tmp_path: Path) -> None:
+    """Most requests failed: no dollar can be made of the figures, and the bill comes all the same."""
+    dead: dict[str, object] = {"status": "unfinished"}
+    found = [served(tmp_path, requests(4, lambda index: dead if index % 8 else {}))]
+    (row,) = serving_rows(found, tmp_path, _paid())
+    assert (row.fatal, row.dollars) == ("errors", None)
+    assert row.bill is not None
+    each = api_prices.lookup(NANO).tariff.request_usd(INPUT - CACHED, CACHED, OUTPUT)
+    assert row.bill.usd == pytest.approx(float(each) * len(requests(4)))
+    line = plain.flat(row)
+    assert (line["billed_usd"], line["usd_per_mtok"]) == (row.bill.usd, None)
+    text = render_serving([row], "table", 120)
+    assert "Billed as" in text
+    assert "$/Mtok:" not in text
+    (own,) = serving_rows(found, tmp_path, CostChoices(usd_per_hour=3.6))
+    assert own.bill is None
+
+
+def test_what_a_run_without_its_trace_cost_is_in_the_bill(tmp_path: Path) -> None:
+    records = [served(tmp_path, replicate=number, spent_usd=0.5) for number in range(2)]
+    (tmp_path / "traces" / f"{records[1].record_id}.jsonl.gz").unlink()
+    (row,) = serving_rows(records, tmp_path, _paid())
+    assert row.bill is not None
+    assert row.bill.usd == pytest.approx(row.bill.requests_usd + 0.5)
 
 
 def test_what_had_no_usage_is_no_bill_and_is_said(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 
 from bench.errors import InputError
 from bench.metrics.serving.slo import parse
+from bench.metrics.statistics import Estimate
 from bench.report.rows import rows
 from bench.report.serving.counters import counted
+from bench.report.serving.footnotes import footnotes
 from bench.report.serving.frontier import families
-from bench.report.serving.headline import find_max_lines, headline
+from bench.report.serving.headline import find_max_lines, headline, range_text
 from bench.report.serving.render import render_serving
 from bench.report.serving.row import ServingRow, host_of
 from bench.report.serving.rows import serving_rows
@@ -219,7 +221,8 @@ def test_a_percentile_of_too_few_requests_says_how_many_it_would_take(tmp_path: 
 
 def test_the_headline_gives_dollars_load_api_and_objective(tmp_path: Path) -> None:
     text = headline(_family(tmp_path))
-    for part in ("closed 40", "$0.431 per million tokens", GROQ, "no utilisation makes up for", "closed 20"):
+    # closed 40 is cheaper ($0.431), and misses the objective
+    for part in ("within ttft_s.p95<=0.6", "closed 20", "$0.862 per million tokens", GROQ, "no utilisation makes up"):
         assert part in text
 
 
@@ -275,6 +278,25 @@ def test_a_name_and_a_password_in_a_url_are_not_shown() -> None:
     assert host_of("https://me:sk-canary@api.example:8443/v1") == "api.example:8443"
 
 
+def test_a_note_of_several_rows_is_said_once_with_what_differs(tmp_path: Path) -> None:
+    records = [served(tmp_path, requests(streams, _third_fails), cell=served_cell(streams)) for streams in (4, 20, 40)]
+    records.append(served(tmp_path, cell=served_cell(40), replicate=1))
+    notes = footnotes(serving_rows(records, tmp_path, CHOICES))
+    assert "Replicates: 1; ± is a 95% interval over batch means of its one replicate. [rows 1–2]" in notes
+    (failed,) = [note for note in notes if note.startswith("Failed requests: ")]
+    assert failed.count("http [row ") == 3
+    assert len([note for note in notes if note.startswith("errors: ")]) == 1
+
+
+def _third_fails(index: int) -> dict[str, object]:
+    return {"status": "http", "http_status": 500} if index % 3 == 0 else {}
+
+
+def test_an_interval_of_no_width_that_means_anything_is_no_range() -> None:
+    assert range_text(Estimate(1.0, 0.5, 2.0, 3)) == "0.500–2.00"
+    assert range_text(Estimate(1.0, 1e-8, 1e8, 2)) == "1.00 ×÷1,000+"
+
+
 # --- the server's own counters
 
 
@@ -300,6 +322,18 @@ def test_counters_are_read_between_the_edges_of_the_window() -> None:
     assert found.prefix_hit_rate == 0.25
     assert found.queue_max == 64.0
     assert counted(samples[:1], 4.0, 64.0) is None
+
+
+def test_what_llama_cpp_took_from_its_cache_is_part_of_the_prompts() -> None:
+    """It counts what it computed apart from what it had, and a series appears with its first event."""
+    values = {"llamacpp:prompt_tokens_total": 75.0, "llamacpp:prompt_tokens_cached_total": 25.0}
+    samples = [
+        ServerSample(at_s=0.0, values={"llamacpp:requests_deferred": 0.0}),
+        ServerSample(at_s=9.0, values=values),
+    ]
+    found = counted(samples, 0.0, 9.0)
+    assert found is not None
+    assert (found.prompt_tokens, found.prefix_hit_rate, found.queue_max) == (100.0, 0.25, 0.0)
 
 
 def test_a_server_that_began_anew_has_no_difference() -> None:
@@ -436,12 +470,12 @@ def test_a_report_of_batches_needs_no_numpy_and_one_of_loads_no_engine(tmp_path:
     code = (
         "import sys\n"
         "from bench.cli import app\n"
-        "app(['report', sys.argv[1]], standalone_mode=False)\n"
-        "print([name for name in sys.argv[2:] if name in sys.modules], file=sys.stderr)\n"
+        "for run, heavy in zip(sys.argv[1:], (['numpy', 'torch'], ['torch', 'transformers'])):\n"
+        "    app(['report', run], standalone_mode=False)\n"
+        "    print([name for name in heavy if name in sys.modules], file=sys.stderr)\n"
     )
-    for run, heavy in ((batches, ["numpy", "torch"]), (loads, ["torch", "transformers"])):
-        done = subprocess.run([sys.executable, "-c", code, run, *heavy], capture_output=True, text=True, cwd=ROOT)
-        assert done.stderr.splitlines()[-1] == "[]", done.stderr
+    done = subprocess.run([sys.executable, "-c", code, batches, loads], capture_output=True, text=True, cwd=ROOT)
+    assert [line for line in done.stderr.splitlines() if line.startswith("[")] == ["[]", "[]"], done.stderr
 
 
 def test_an_api_that_nobody_knows_is_an_error(tmp_path: Path) -> None:

@@ -83,6 +83,16 @@ def test_a_cache_that_nobody_asked_for() -> None:
     says = Capabilities(served_model="m", cached_tokens=True)
     assert "hit-rate" in _reasons(steady_load(), serving(capabilities=says), shared_prefix=shared)
     assert "hit-rate" not in _reasons(steady_load(cached_tokens=None), shared_prefix=shared)  # nobody knows
+    template = serving(capabilities=Capabilities(served_model="m", overhead_tokens=24, cached_tokens=True))
+    assert "warm-cache" not in _reasons(steady_load(cached_tokens=24), template)  # every prompt begins with it
+    assert not _reasons(steady_load(cached_tokens=32), template)["warm-cache"].fatal
+    assert "hit-rate" not in _reasons(steady_load(cached_tokens=70), template, shared_prefix=shared)
+
+
+def test_answers_that_end_when_the_load_has_gone() -> None:
+    """Of 10 s each in a window of 28 s: a third of them ends under less than the load."""
+    assert "drained" in _reasons(steady_load(gap_s=1.4))
+    assert "drained" not in _reasons(steady_load(gap_s=0.7))
 
 
 def test_a_server_that_falls_behind() -> None:
@@ -92,6 +102,13 @@ def test_a_server_that_falls_behind() -> None:
     assert {"oversaturated", "not-steady"} <= set(found)
     assert not any(one.fatal for one in found.values())
     assert "oversaturated" in _reasons(steady_load(), serving(ended="oversaturated"))
+
+
+def test_a_burst_at_the_end_of_the_window_is_no_server_that_falls_behind() -> None:
+    """Hundreds at once every nine seconds, each answered within four: those of 29 s are not over at 30 s."""
+    made = [request(i, at, gap_s=0.5, due_s=at) for i in range(720) if (at := i // 180 * 9.0 + 2.0)]
+    assert "oversaturated" in _reasons(made)  # of Poisson arrivals that would be no chance
+    assert "oversaturated" not in _reasons(made, load="burst", burst_size=180)
 
 
 @pytest.mark.parametrize(("every", "fatal"), [(1000, None), (10, False), (1, True)])

@@ -2,19 +2,21 @@
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench import traces
 from bench.errors import InputError
 from bench.measure.serving import conductor, phases, stopping
-from bench.measure.serving.orders import BIN_S, share
+from bench.measure.serving.orders import BIN_S, Command, share
 from bench.measure.serving.spending import Purse
 from bench.measure.serving.stopping import Standing
-from bench.measure.serving.tally import Lags
+from bench.measure.serving.tally import Lags, Tally
 from bench.schema import (
     Allowance,
     Cell,
@@ -29,7 +31,7 @@ from bench.schema import (
     Workload,
 )
 from tests.mocked import Mocked, mock
-from tests.underload import Watched, serve, traffic
+from tests.underload import Watched, generate, serve, traffic
 
 PRICE = Allowance(usd=1.0, usd_per_input_token=1e-3, usd_per_cached_token=1e-3, usd_per_output_token=2e-3)
 
@@ -241,6 +243,49 @@ def test_a_load_that_fills_up_at_first_is_not_oversaturated() -> None:
         assert not stopping.is_oversaturated(standings(filling[:end], 20), open_loop, 0.0, 20.0)
 
 
+def test_answers_of_very_different_lengths_are_not_a_queue_that_grows() -> None:
+    """Of exponential lengths the quick answers come back first: the number on their way grows for four times the mean
+    of all, and for forty times that of the first."""
+    open_loop = traffic("poisson", requests_per_s=40)
+    draw = np.random.default_rng(5)
+    stamps = np.cumsum(draw.exponential(1 / 40, 3000))
+    takes = draw.exponential(10.0, 3000)
+    over = stamps + takes
+    history = []
+    for at_s in np.arange(0.5, 60.0, 0.5):
+        sent, back = int((stamps <= at_s).sum()), over <= at_s
+        history.append(Standing(float(at_s), sent, int(back.sum()), 0, sent - int(back.sum())))
+        flow_s = float(np.quantile(takes[back], 0.95)) if back.any() else 0.0
+        assert not stopping.is_oversaturated(history, open_loop, 0.0, 0.3, flow_s)
+    assert stopping.is_oversaturated(history[:24], open_loop, 0.0, 0.3)  # by the first answers alone
+
+
+def test_conversations_are_warm_when_a_first_one_may_have_ended() -> None:
+    open_loop = traffic("poisson", requests_per_s=5, turns=4, think_time_s=2.0, warmup_s=None, duration_s=60)
+    assert not stopping.is_warm(open_loop, Standing(10.0, 50, 40, 0, 10), True, 0.0, 1.0, 1.0)
+    assert stopping.is_warm(open_loop, Standing(11.1, 50, 40, 0, 10), True, 0.0, 1.0, 1.0)
+    closed = traffic(concurrency=5, turns=4, warmup_s=None, duration_s=60)
+    assert not stopping.is_warm(closed, Standing(5.0, 24, 19, 0, 5), True, 0.0, 1.0, 1.0)
+    assert stopping.is_warm(closed, Standing(5.0, 25, 20, 0, 5), True, 0.0, 1.0, 1.0)
+
+
+def test_answers_without_a_stream_are_counted_too() -> None:
+    tally = Tally()
+    tally.add(Request(index=0, sent_s=1.0, output_tokens=100, last_token_s=2.0, done_s=2.0))
+    snapshot = tally.snapshot(3.0)
+    assert (snapshot.tokens, snapshot.e2el, snapshot.flow, snapshot.ttft) == (100, (1.0,), (1.0,), ())
+    assert sum(snapshot.bins.values()) == 100
+
+
+def test_what_was_due_before_the_end_goes_out_however_late(tmp_path: Path, server: Mocked) -> None:
+    """A load generator that stood still from before its first arrival to after its last one hides none of them."""
+    late = Command(epoch_ns=time.perf_counter_ns() - 2_000_000_000, warm_s=0.0, stop_s=1.0)
+    load = traffic("constant", requests_per_s=20)
+    found = generate(tmp_path, server.base_url, load, None, late)
+    assert [one.due_s for one in found] == pytest.approx([i / 20 for i in range(20)])
+    assert all((one.sent_s or 0.0) - (one.due_s or 0.0) > 1.0 for one in found)
+
+
 def test_precision_is_that_of_batch_means() -> None:
     draw = random.Random(3)
     bins = {place: draw.gauss(1000, 50) for place in range(40)}
@@ -250,6 +295,7 @@ def test_precision_is_that_of_batch_means() -> None:
     assert 0.005 < width < 0.06  # 2.26 × 5 % / √40 is 1.8 %
     assert stopping.half_width(bins, ttft, 0.0, 19 * BIN_S) is None
     assert stopping.half_width(bins, ttft[:100], 0.0, 20.0) is None
+    assert 0.005 < (stopping.half_width(bins, [], 0.0, 20.0) or 0.0) <= width  # without streaming
 
 
 def test_failures_are_counted_over_the_last_fifty() -> None:
@@ -295,6 +341,19 @@ def test_lag_is_bounded_and_right_to_a_tenth() -> None:
     assert lags.max_s == pytest.approx(0.1, rel=0.01)
     assert len(lags.__dict__["_counts"]) < 200
     assert Lags().percentile(99) is None
+    assert Lags().worst(99, 10.0) is None
+
+
+def test_one_stall_is_seen_by_how_many_tokens_wait_for_its_end() -> None:
+    """One second of twenty: of ten thousand turns of the loop it is one, of the tokens it is one in twenty."""
+    lags = Lags()
+    for _ in range(10_000):
+        lags.add_blind(1e-5)
+    assert (lags.worst(99, 20.0) or 1.0) < 1e-4
+    lags.add_blind(1.0)
+    assert (lags.percentile(99) or 1.0) < 1e-4
+    assert lags.worst(99, 20.0) == pytest.approx(0.8)  # for 1 % of 20 s they wait longer
+    assert (lags.worst(99, 200.0) or 1.0) < 1e-4  # one in two hundred is not one in a hundred
 
 
 def test_a_load_without_requests_is_an_error(tmp_path: Path, server: Mocked) -> None:

@@ -79,7 +79,9 @@ def traffic(load: str = "closed", duration_s: float | None = 1.0, **settings: An
     return Traffic(load=load, until=until, **{**QUICK, **settings})
 
 
-def generate(folder: Path, base_url: str, load: Traffic, requests: int, **more: Any) -> list[Request]:
+def generate(
+    folder: Path, base_url: str, load: Traffic, requests: int | None, start: Command | None = None, **more: Any
+) -> list[Request]:
     """One load generator in this process, without a probe: so many requests, in the order of their index."""
     endpoint = Endpoint(base_url=base_url, **more)
     orders = Orders(
@@ -98,7 +100,7 @@ def generate(folder: Path, base_url: str, load: Traffic, requests: int, **more: 
     reading, writing = os.pipe()
     told, telling = os.pipe()
     try:
-        start = Command(epoch_ns=time.perf_counter_ns(), warm_s=0.0, quota=requests, stop_s=30.0)
+        start = start or Command(epoch_ns=time.perf_counter_ns(), warm_s=0.0, quota=requests, stop_s=30.0)
         os.write(writing, start.model_dump_json().encode() + b"\n")
         os.set_blocking(reading, False)
         process._generate(orders, access.target(endpoint, base_url), process.Ears(reading), process.Mouth(telling))

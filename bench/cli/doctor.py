@@ -1,6 +1,12 @@
 """`bench doctor`: what this machine has, what will work on it, and what to install for the rest."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,9 +48,41 @@ def doctor() -> None:
     for name in runners.names():
         print(f"\nrunner {name}")
         try:
-            able = runners.find(name).precisions(found)
+            kind = runners.find(name)
+            able = kind.precisions(found)
         except InputError as error:
             print(f"  {error.lines[0]}")
             continue
+        if runners.serves(kind):  # an endpoint runs what it runs
+            print("  base_url              any OpenAI-compatible endpoint that runs already")
+            for engine, problem in _engines():
+                print(f"  server {engine:<14} {'can be started here' if problem is None else problem}")
+            continue
         for precision, problem in able.items():
             print(f"  {precision:<11} {'works here' if problem is None else problem}")
+
+
+def _engines() -> "Iterator[tuple[str, str | None]]":
+    """Each engine that a run can start, with what is missing here; None where nothing is."""
+    from importlib.util import find_spec
+
+    from bench.errors import UnsupportedError
+    from bench.schema import ManagedServer, Model, Served
+    from bench.servers import command, commands
+    from bench.servers.engine import Launch
+    from bench.servers.engines import ENGINES
+    from bench.servers.weights import Weights
+
+    anything = Weights(Model(source="owner/name"), "name", gguf=Path("name.gguf"), hub_id="owner/name")
+    for name, engine in ENGINES.items():
+        if engine is command.ENGINE:
+            continue
+        try:
+            launch = Launch(anything, Served(name="served"), port=1)
+            words = commands.made(engine, ManagedServer(engine=name), launch).words
+        except UnsupportedError as error:
+            yield name, f"{error.reason}: {error.remedy}"
+            continue
+        module = words[2].partition(".")[0] if words[1] == "-m" else None
+        missing = module is not None and find_spec(module) is None
+        yield name, f"no package {module} in this environment: {engine.install}" if missing else None

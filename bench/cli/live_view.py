@@ -39,7 +39,7 @@ class LiveView:
         from rich.live import Live as Screen
 
         if isinstance(self._drawing, Screen):
-            with suppress(OSError):
+            with suppress(OSError, SystemExit):
                 self._drawing.stop()
         self._drawing = None
         self._said_s = -EVERY_S
@@ -48,7 +48,7 @@ class LiveView:
         from rich.console import Console
         from rich.live import Live as Screen
 
-        with suppress(OSError):
+        with suppress(OSError, SystemExit):  # rich would end the program where a reader went away
             if not isinstance(self._drawing, Screen):
                 # No thread that refreshes: it draws when there is something new, and sleeps otherwise.
                 screen = Screen(console=Console(file=self._stream), auto_refresh=False, transient=True)

@@ -101,9 +101,10 @@ def _listed() -> str:
     lines = ["Settings (the same names, with _, in a request's `mock`):", ""]
     for name, field in MockSettings.model_fields.items():
         option, usual = "--" + name.replace("_", "-"), field.default
+        said = field.description or ""
         if isinstance(usual, bool):
-            option = f"--no-{option[2:]}" if usual else option
-            usual = None
-        said = (field.description or "") + ("" if usual is None else f" [default: {usual!s}]")
+            option, said = (f"--no-{option[2:]}", f"turns off: {said}") if usual else (option, said)
+        elif usual is not None:
+            said += f" [default: {usual!r}]" if " " in str(usual) else f" [default: {usual!s}]"
         lines.append(fill(said, 110, initial_indent=f"  {option:<27}", subsequent_indent=" " * 29))
     return "\n".join(lines) + "\n"

@@ -97,8 +97,10 @@ def _lines(run: Path, cell: str | None) -> Iterator[dict[str, Any]]:
             yield _line(record, one)
     if cell is not None and seen and not any(name.startswith(cell) for name in seen):
         raise InputError(f"--cell: no cell under load whose id begins with {cell!r}; {nearest(cell, seen)}")
+    if not count and seen:
+        raise InputError(f"{run}: none of its traces could be read; bring traces/ back, or run the config with --fresh")
     if not count:
-        raise InputError(f"{run}: holds no request of a run under load; run a config with traffic first")
+        raise InputError(f"{run}: holds no request of a run under load; run a config whose workload has a `load` first")
 
 
 def _line(record: "Record", one: "Request") -> dict[str, Any]:

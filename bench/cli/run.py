@@ -1,8 +1,9 @@
 """`bench run CONFIG`: measure what is missing, then print the table."""
 
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,6 +65,7 @@ def run(
     from bench.cli.watch import TerminalWatcher, duration
     from bench.errors import InputError
     from bench.execute import run as execution
+    from bench.execute.under_load import SpentError
     from bench.plan import expand, folder, read
     from bench.store import Journal
 
@@ -84,6 +86,7 @@ def run(
     if dry_run:
         _show_plan(chosen, sweep, folder_of_run)
         return
+    under_load.check_access(chosen)
     if fresh:
         folder.set_aside(folder_of_run)
     watcher = TerminalWatcher(sys.stderr)
@@ -97,15 +100,16 @@ def run(
                 f"{known.others} stored measurements of another machine or version are kept and not counted "
                 f"(other {', '.join(known.differs)})"
             )
-        if retry_failed:
-            for one in measured.values():
-                one.forget_failures()
-        elif known.failed:
-            watcher.say(f"{known.failed} of the stored measurements failed; --retry-failed runs them again")
         purse = under_load.purse(cost, folder_of_run)
         kept = execution.salvaged(known, journal, purse)
         if kept:
-            watcher.say(f"{kept} runs that were killed under load are kept as crashed, with the requests they had")
+            watcher.say(f"runs that were killed under load: {kept}; kept as crashed, with the requests they had")
+        failed = sum(len(one.failures) for one in measured.values())
+        if retry_failed:
+            for one in measured.values():
+                one.forget_failures()
+        elif failed:
+            watcher.say(f"{failed} of the stored measurements failed; --retry-failed runs them again")
         before = sum(len(one.replicates) for one in measured.values())
         if before:
             rest = "" if any(one.stop(sweep) is None for one in measured.values()) else ", nothing is left to measure"
@@ -113,18 +117,25 @@ def run(
         _ceilings(chosen, folder_of_run, watcher.say)
         _prepare([cell for cell in chosen if measured[cell.cell_id].stop(sweep) is None], watcher.say)
         try:
-            command = partial(_command, config, target, budget_s)
+            paid = [f" --billed-as {given['billed_as']}"] if given.get("billed_as") else []
+            paid += [] if max_spend is None else [f" --max-spend {max_spend:g}"]
+            searched = [" --find-max", *(f" --slo {shlex.quote(one)}" for one in slo or ())] if find_max else []
+            planned = frozenset(cell.cell_id for cell in cells)
+            command = partial(_command, config, target, budget_s, planned, "".join(paid), "".join(searched))
             if find_max:
                 bench = execution.Bench(journal, sweep, watcher, command, purse)
                 replan = partial(folder.write_plan, folder_of_run, sweep, config=config)
-                search.run(chosen, measured, bench, lambda known: replan(cells=known))
+                search.run(chosen, measured, bench, lambda known: replan(cells=_with(known, cells)))
             else:
                 execution.run(chosen, sweep, measured, journal, watcher, command, purse)
+        except SpentError as spent:
+            watcher.say(spent.lines[0])
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is stored: one more must not change the exit code
             watcher.clear()
             watcher.say(f"stopped; everything measured is in {folder_of_run}, and the same command goes on from there")
             raise
-    if sum(len(one.replicates) for one in measured.values()) > before:
+    if watcher.records:
         watcher.say(f"measured in {duration(watcher.elapsed_s())}; records are in {folder_of_run}/records.jsonl")
     found = print_and_write(folder_of_run, cost, warn_once)
     print(
@@ -161,16 +172,31 @@ def _chosen(cells: list["Cell"], only: list[str] | None) -> list["Cell"]:
     return [cell for cell in cells if cell.cell_id.startswith(tuple(only))]
 
 
-def _command(config: Path, target: float | None, budget_s: float | None, cell: "Cell") -> str:
-    """What to type to measure a cell again. Of a path outside the working directory only the name: records are
-    published, and paths name people."""
+def _with(known: "Sequence[Cell]", cells: list["Cell"]) -> list["Cell"]:
+    """The cells of a search, and those of the config that it leaves out."""
+    ids = {cell.cell_id for cell in known}
+    return [*known, *(cell for cell in cells if cell.cell_id not in ids)]
+
+
+def _command(
+    config: Path,
+    target: float | None,
+    budget_s: float | None,
+    planned: frozenset[str],
+    paid: str,
+    searched: str,
+    cell: "Cell",
+) -> str:
+    """What to type to measure a cell again; of a level that a search came to, the search. Of a path outside the
+    working directory only the name: records are published, and paths name people."""
 
     def said(path: Path) -> str:
         return shlex.quote(str(path) if not path.is_absolute() and ".." not in path.parts else path.name)
 
     given = {"--target": target, "--budget-s": budget_s}
     options = "".join(f" {name} {value:g}" for name, value in given.items() if value is not None)
-    return f"bench run {said(config)} --only {cell.cell_id}{options} --out results/local/{cell.cell_id}"
+    which = f" --only {cell.cell_id}" if cell.cell_id in planned else searched
+    return f"bench run {said(config)}{which}{options}{paid} --out results/local/{cell.cell_id}"
 
 
 def _check_size(sweep: "Sweep", config: Path, max_cells: int) -> None:

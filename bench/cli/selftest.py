@@ -24,7 +24,9 @@ def selftest(
         bool, typer.Option("--observer", help="Instead: what measuring itself costs, on a real model if there is one.")
     ] = False,
     model: Annotated[str | None, typer.Option(help="With --observer: the model to run.")] = None,
-    pairs: Annotated[int, typer.Option(help="With --observer: rounds with and without readings.", min=2)] = 10,
+    pairs: Annotated[
+        int | None, typer.Option(help="With --observer: rounds with and without readings. Default: 10.", min=2)
+    ] = None,
     load: Annotated[
         bool, typer.Option("--load", help="Instead: how much load this machine's client takes before it distorts.")
     ] = False,
@@ -38,6 +40,8 @@ def selftest(
     json = form == "json"
     if model is not None and not observer:
         raise InputError("--model: only with --observer; the self-test itself runs on programmed delays")
+    if pairs is not None and not observer:
+        raise InputError("--pairs: only with --observer; leave it out")
     if observer and load:
         raise InputError("--load: not with --observer; run one after the other")
     if load:
@@ -45,7 +49,7 @@ def selftest(
 
         selftest_load.show(json)
     elif observer:
-        _observe(model, pairs, json)
+        _observe(model, pairs or 10, json)
     else:
         _test(json)
 
@@ -85,7 +89,8 @@ def _line(check: "Check") -> str:
     tolerance = ""
     if share is not None and check.programmed:
         assert check.tolerance is not None
-        tolerance = f"{check.tolerance / float(check.programmed) * 100:.2g}%"
+        share = check.tolerance / float(check.programmed) * 100
+        tolerance = f"{share:.0f}%" if share >= 10 else f"{share:.2g}%"
     verdict = ("ok" if check.ok else "FAIL") + (f" (try {check.tries})" if check.tries > 1 else "")
     said = "" if error is None else "exact" if share is None and not error else f"{round(error, 5) + 0.0:+.3%}"
     programmed, measured = (_value(value, check.unit) for value in (check.programmed, check.measured))

@@ -34,7 +34,7 @@ def show(json: bool) -> None:
         _as_json(report, failed, busy, str(path) if path else None)
     else:
         print(f"\n{_summary(report)}")
-        print(f"kept in {path}" if path else "not kept: a calibration with failed checks says nothing")
+        print(f"kept in {path}" if path else "not kept: with failed checks, or without a limit, it says nothing")
         if busy:
             said = "other work wants the same CPUs: tolerances were widened and limits may be too low"
             print(f"warning: machine busy: {said}; run again when it is quiet", file=sys.stderr)

@@ -35,6 +35,29 @@ def with_limit(cost: "CostChoices", max_spend: float | None) -> "CostChoices":
     return cost.model_copy(update={"max_spend_usd": max_spend})
 
 
+def check_access(cells: "Sequence[Cell]") -> None:
+    """Raises InputError before anything is measured or stored: for a variable that is not set, or a file that is
+    missing, each cell would end as a failure of its own."""
+    from bench import runners
+    from bench.endpoint import access
+    from bench.errors import InputError
+
+    lines: dict[str, None] = {}
+    for cell in cells:
+        kind = runners.find(cell.runner.name)
+        if not runners.serves(kind):
+            continue
+        endpoint = kind(cell.model, cell.precision, kind.Options.model_validate(cell.runner.options)).endpoint()  # type: ignore[attr-defined]
+        try:
+            access.target(endpoint, endpoint.base_url or "http://127.0.0.1/v1")
+        except InputError as error:
+            lines |= {f"runners.{line}": None for line in error.lines}
+        if endpoint.ca_file is not None and not Path(endpoint.ca_file).is_file():
+            lines[f"runners.ca_file: {endpoint.ca_file}: no such file; name a file of PEM certificates"] = None
+    if lines:
+        raise InputError(*lines)
+
+
 def purse(cost: "CostChoices", folder: Path) -> "Purse | None":
     """What may be spent, and what the run's folder has cost already; None where nothing is paid by the token."""
     from bench import store
@@ -70,8 +93,11 @@ def bill_lines(cells: "Sequence[Cell]", sweep: "Sweep") -> list[str]:
     missing = len(sums) - len(known)
     usual, most = (sum(one) * sweep.replicates for one in zip(*known, strict=True)) if known else (0.0, 0.0)
     and_more = f", and of {missing} cells nobody can say" if missing else ""
+    # A cell goes on until it is precise: a bill of the fewest replicates alone would be too low.
+    last = max(sweep.sampling.max_replicates, sweep.replicates)
+    on = f", ${most * last / sweep.replicates:.4g} where precision takes all {last}" if last > sweep.replicates else ""
     lines.append(
         f"bill: about ${usual:.4g}, at most ${most:.4g} for {sweep.replicates} replicates of each at "
-        f"{api.name}{and_more}{limit}"
+        f"{api.name}{on}{and_more}{limit}"
     )
     return lines

@@ -26,6 +26,8 @@ class TerminalWatcher:
         self._head = ""
         self._width = 0
         self._start = time.monotonic()
+        self.records = 0
+        """That came in this run."""
         self._view = LiveView(stream)
 
     def elapsed_s(self) -> float:
@@ -66,6 +68,7 @@ class TerminalWatcher:
         self._draw(name if estimate_s is None else f"{name}, about {duration(estimate_s)}")
 
     def finished(self, record: "Record") -> None:
+        self.records += 1
         if record.status == "ok" and record.measurement is not None:
             from bench.metrics import latency
 

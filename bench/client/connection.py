@@ -84,9 +84,9 @@ class Connection:
         self.open_by_ns = open_by_ns
         self.used = False
         self.rested = False
+        """It has been idle, so that the server may have closed it unseen."""
         self.rested_ns = 0
         self.answers = 0
-        """It has been idle, so that the server may have closed it unseen."""
 
     # Opening ---------------------------------------------------------------------------------------------------------
 

@@ -150,6 +150,7 @@ def allowance(api: ApiModel, usd: float) -> Allowance:
         usd_per_cached_token=float(cached / MTOK),
         usd_per_output_token=float(output / MTOK),
         usd_per_request=float(api.tariff.usd_per_request),
+        probe_usd=_probe_usd(None, api),
     )
 
 

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
+import psutil
 from pydantic import ValidationError
 
 from bench.errors import InputError
@@ -31,6 +33,11 @@ LOG_CHECK_S = 10.0
 
 STOP_S = 20.0
 """For a run under load to bring what it has, after Ctrl-C."""
+
+LOAD = "load"
+"""The phase in which there is something to bring."""
+
+LOOK_S = 0.02
 
 Progress = Callable[[str, float | None], None]
 OnLive = Callable[[Live], None]
@@ -80,12 +87,14 @@ def run(job: Job, log: Path, timeout_s: float, progress: Progress, live: OnLive 
         kept.close()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ears:
-    """Who hears what a child says before its result."""
+    """Who hears what a child says before its result, and what was read and not heard yet: Ctrl-C may come between."""
 
     progress: Progress
     live: OnLive
+    phase: str = ""
+    unheard: bytearray = field(default_factory=bytearray)
 
 
 def _listened(job: Job, log: Log, deadline: float, ears: Ears) -> tuple[Heard, int]:
@@ -113,6 +122,8 @@ def _listened(job: Job, log: Log, deadline: float, ears: Ears) -> tuple[Heard, i
     else:
         if heard.result is not None and heard.result.status == "ok":
             interrupts.hold()
+        elif job.cell.traffic is not None and process.poll() is not None:
+            _await_group(process.pid)
         return heard, _end(process)
     finally:
         os.close(read_end)
@@ -123,7 +134,7 @@ def _heard(job: Job, process: subprocess.Popen[bytes], pipe: int, deadline: floa
     try:
         return _listen(process, pipe, deadline, ears, log)
     except KeyboardInterrupt:
-        if job.cell.traffic is None:
+        if job.cell.traffic is None or ears.phase != LOAD:
             raise
         interrupts.remember()
         _tell(process, "stop")
@@ -164,7 +175,7 @@ def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, ears: 
     ended = _end_of(process)
     if ended is not None:
         poller.register(ended, select.POLLIN)
-    pieces = bytearray()
+    pieces = ears.unheard
     try:
         while True:
             left = deadline - time.monotonic()
@@ -181,15 +192,15 @@ def _listen(process: subprocess.Popen[bytes], pipe: int, deadline: float, ears: 
                     return Heard(fault=f"sent a message of more than {LONGEST_MESSAGE_BYTES // 2**20} MiB")
                 if b"\n" not in piece:
                     continue
-                *lines, rest = pieces.split(b"\n")
-                pieces = rest
-                for line in lines:
-                    message = _parsed(line)
+                while (end := pieces.find(b"\n")) >= 0:
+                    message = _parsed(bytes(pieces[:end]))
+                    del pieces[: end + 1]
                     if message is None:
                         continue
                     if message.live is not None:
                         ears.live(message.live)
                     elif message.phase is not None:
+                        ears.phase = message.phase
                         ears.progress(message.phase, message.estimate_s)
                         _tell(process, "go")
                     else:
@@ -227,6 +238,19 @@ def _parsed(line: bytes | bytearray) -> Message | None:
     if message.phase is None and message.live is None and message.status not in get_args(Status):
         return None
     return message
+
+
+def _await_group(leader: int) -> None:
+    """Give what a child left in its group a moment: load generators whose conductor died write what they have."""
+    until = time.monotonic() + GRACE_S
+    while time.monotonic() < until and any(_is_of(one, leader) for one in psutil.Process().children(recursive=True)):
+        time.sleep(LOOK_S)
+
+
+def _is_of(one: psutil.Process, leader: int) -> bool:
+    with suppress(psutil.Error, OSError):
+        return one.pid != leader and os.getpgid(one.pid) == leader and one.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:

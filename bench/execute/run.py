@@ -59,7 +59,9 @@ class Measured:
     _stop: Stop | None = None
 
     def add(self, record: Record, folder: Path) -> None:
-        """Count one record; `folder` holds its trace, if it has one."""
+        """Count one record; `folder` holds its trace, if it has one. A run that was cut short is none."""
+        if under_load.is_cut_short(record):
+            return
         self.replicates.add(record.replicate)
         self.spent_s += record.elapsed_s or 0.0
         self._asked_at = -1
@@ -145,9 +147,7 @@ def _problem(record: Record) -> str | None:
     """Why a record is no measurement to count; None for one that is."""
     if record.status != "ok":
         return record.status
-    if record.measurement is None:
-        return "interrupted" if record.serving is not None and record.serving.ended == "interrupted" else None
-    return "tainted" if verdict.tainted(record.measurement) else None
+    return "tainted" if record.measurement is not None and verdict.tainted(record.measurement) else None
 
 
 def _times(record: Record, folder: Path) -> Times | None:
@@ -174,7 +174,7 @@ def run(
 
     Replicates are interleaved, in another random order in each sweep, so that a drift of the machine hits all cells
     alike. `command`: what a person types to measure a cell again; `purse`: what may be spent at a paid endpoint. Raises
-    KeyboardInterrupt after the running child has been ended, InputError when the purse is empty.
+    KeyboardInterrupt after the running child has been ended, SpentError when the money is.
     """
     bench = Bench(journal, sweep, watcher, command, purse)
     for replicate in count():
@@ -242,6 +242,8 @@ class Bench:
         self.watcher.finished(record)
         for note in notes:
             self.watcher.say(f"note: {note}")
+        if self.purse is not None and record.serving is not None and record.serving.ended == "money":
+            raise self.purse.spent()
         return record
 
     def _record(self, cell: Cell, replicate: int, logs: Path) -> tuple[Record, tuple[str, ...]]:
@@ -268,6 +270,10 @@ class Bench:
                 job = job.model_copy(update={"folder": str(folder), "allowance": allowance})
                 under_load.begun(folder, draft)
             outcome = _outcome(job, logs, self.sweep.timeout_s, self.watcher)
+        except KeyboardInterrupt:
+            if cell.traffic is not None:
+                self._abandon(draft)
+            raise
         except OSError as error:
             raise store.no_room(logs, error) from None
         if outcome.status != "ok" and self.journal.is_full():
@@ -280,13 +286,21 @@ class Bench:
         """A failed run under load has a trace too, and may have cost money."""
         if record.status == "ok" or record.cell.traffic is None or record.error is None:
             return record
-        api = None if self.purse is None else self.purse.api
-        for left in under_load.left_behind(self.journal.folder, api):
-            if left.record_id == record.record_id and left.error is not None:
-                kept = left.error.reason.partition("; ")[2]
-                error = record.error.model_copy(update={"reason": f"{record.error.reason}; {kept}"})
-                return record.model_copy(update={"error": error, "spent_usd": left.spent_usd})
-        return record
+        return under_load.ended_badly(self.journal.folder, record, None if self.purse is None else self.purse.api)
+
+    def _abandon(self, draft: Record) -> None:
+        """A run under load was interrupted and brought no result: what it has and cost is kept all the same."""
+        interrupts.hold()
+        try:
+            api = None if self.purse is None else self.purse.api
+            record = under_load.interrupted(self.journal.folder, draft, api)
+            if record is not None:
+                self.journal.append(record)
+                if self.purse is not None:
+                    self.purse.add(record)
+            under_load.over(self.journal.folder, draft.record_id)
+        finally:
+            interrupts.forget()
 
 
 def salvaged(known: Stored, journal: store.Journal, purse: under_load.Purse | None) -> int:
@@ -295,8 +309,10 @@ def salvaged(known: Stored, journal: store.Journal, purse: under_load.Purse | No
     for record in under_load.left_behind(journal.folder, None if purse is None else purse.api, known.under_load):
         journal.append(record)
         under_load.over(journal.folder, record.record_id)
-        if record.cell.cell_id in known.measured:
-            known.measured[record.cell.cell_id].add(record, journal.folder)
+        cell = record.cell
+        is_here = cell.cell_id in known.measured
+        if is_here and record.environment.fingerprint() == environment_of(cell).fingerprint():
+            known.measured[cell.cell_id].add(record, journal.folder)
         if purse is not None:
             purse.add(record)
         found += 1

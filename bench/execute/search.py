@@ -18,6 +18,8 @@ from bench.metrics.serving.search import AGAIN, Found, Search
 from bench.schema import Cell, Job, Record, Sampling, Slo, Traffic
 
 ENDLESS = 1_000_000
+SAYS_NOTHING = ("unsupported", "invalid")
+"""Of a level: no run of any level can begin."""
 OPEN_RANGE = 1000.0
 """An open loop is searched down to this part of the first rate that its config names."""
 
@@ -108,18 +110,24 @@ def run(
         search = _search(family)
         tellings = Tellings(search, bench.sweep.slo, bench.journal.folder)
         for record, tried in _stored(family, bench.journal.folder):
-            tellings.add(record, tried)
             measured.setdefault(record.cell.cell_id, Measured()).replicates.add(record.replicate)
+            if _tells(record):
+                tellings.add(record, tried)
             if record.cell.cell_id not in {one.cell_id for one in known}:
                 known.append(record.cell)
         replan(_by_level(known))
-        while (level := search.next()) is not None:
+        failed: Record | None = None
+        while failed is None and (level := search.next()) is not None:
             cell = family.at(level)
             if cell.cell_id not in {one.cell_id for one in known}:
                 known.append(cell)
                 replan(_by_level(known))
-            _measure(cell, measured, bench, tellings, level)
+            record = _measure(cell, measured, bench, tellings, level)
+            failed = record if record.status in SAYS_NOTHING else None
         bench.watcher.say(f"{family.traffic.load}: {text(search.found(), family.is_closed)}")
+        if failed is not None:
+            why = "" if failed.error is None else f": {failed.error.reason}"
+            bench.watcher.say(f"the search of this load ended before its end, because no run can begin{why}")
 
 
 def text(found: Found, is_closed: bool) -> str:
@@ -191,7 +199,8 @@ def told(runs: Sequence[RunFigures]) -> Told:
 class Tellings:
     """The runs of each level, told to a search as they come: each with all of its level's before it.
 
-    A run that the load outgrew says by itself that the level is not met, however few of its requests were over.
+    A run that the load outgrew says by itself that the level is not met, however few of its requests were over; so
+    does one that failed, of a server that cannot start for so many streams or of a client that cannot bear the level.
     """
 
     search: Search
@@ -201,7 +210,9 @@ class Tellings:
 
     def add(self, record: Record, level: float) -> None:
         """One more run."""
-        if record.serving is not None and record.serving.ended in ("oversaturated", "errors"):
+        if record.status in SAYS_NOTHING:
+            return
+        if record.serving is None or record.serving.ended in ("oversaturated", "errors"):
             self.search.tell(level, False, 0.0, 0.0)
             return
         try:
@@ -213,14 +224,23 @@ class Tellings:
         self.search.tell(level, *told(self.runs.get(level, ())))
 
 
-def _measure(cell: Cell, measured: dict[str, Measured], bench: Bench, tellings: Tellings, level: float) -> None:
+def _measure(cell: Cell, measured: dict[str, Measured], bench: Bench, tellings: Tellings, level: float) -> Record:
     known = measured.setdefault(cell.cell_id, Measured())
     replicate = max(known.replicates, default=-1) + 1
     runs = sum(len(each) for each in tellings.search.told.values())
     bench.watcher.started(
         Job(cell=cell, replicate=replicate), Standing(done=runs, at_least=runs + 1, left_s=None, half_width=None)
     )
-    tellings.add(bench.measure(cell, replicate, known), level)
+    record = bench.measure(cell, replicate, known)
+    tellings.add(record, level)
+    return record
+
+
+def _tells(record: Record) -> bool:
+    """Whether a stored run says something of its level: not one that a person, money or a kill ended."""
+    if under_load.is_cut_short(record):
+        return False
+    return record.serving is not None or (record.error is not None and record.error.exit_code is not None)
 
 
 def _stored(family: Family, folder: Path) -> Iterator[tuple[Record, float]]:
@@ -229,9 +249,8 @@ def _stored(family: Family, folder: Path) -> Iterator[tuple[Record, float]]:
         return
     here = environment_of(family.first).fingerprint()
     for record in store.read(folder, lambda _: None):
-        if record.cell.traffic is None or record.serving is None or record.environment.fingerprint() != here:
+        if record.cell.traffic is None or record.environment.fingerprint() != here:
             continue
         level = _level(record.cell)
-        interrupted = record.serving.ended in ("interrupted", "money")
-        if not interrupted and family.at(level).cell_id == record.cell.cell_id:
+        if level and family.at(level).cell_id == record.cell.cell_id:
             yield record, level

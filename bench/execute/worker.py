@@ -52,15 +52,20 @@ def main(fd: int) -> None:
     job = Job.model_validate_json(commands.next() or "")
     out = os.fdopen(fd, "w", encoding="utf-8", buffering=1)
 
+    is_stopped = False
+
     def announce(phase: str, estimate_s: float | None) -> None:
+        nonlocal is_stopped
         _send(out, Message(phase=phase, estimate_s=estimate_s))
-        if commands.next() is None:
+        line = commands.next()
+        if line is None:
             os._exit(1)  # the parent is gone: nobody would keep the result
+        is_stopped = is_stopped or line == "stop"  # in the place of "go", by a Ctrl-C at that very moment
 
     def live(standing: Live) -> None:
         _send(out, Message(live=standing))
 
-    _send(out, _measured(job, announce, live, lambda: commands.holds("stop")))
+    _send(out, _measured(job, announce, live, lambda: is_stopped or commands.holds("stop")))
     out.flush()
     # Engines leave threads and exit hooks behind that can hang or crash; the result is already with the parent.
     sys.stdout.flush()

@@ -27,15 +27,20 @@ def problems(lengths: Lengths) -> str | None:
     if shape == "uniform":
         if mean is not None:
             return "uniform takes least and most, and its mean lies between them; leave mean out"
-        if "most" not in lengths.model_fields_set:
+        if lengths.most == _default("most"):
             return "uniform needs most, such as most: 512"
     elif mean is None:
         return f"{shape} needs its mean, such as mean: 128"
     elif not lengths.least <= mean <= lengths.most:
         return f"mean ({mean:g}) lies outside of least to most ({lengths.least:,} to {lengths.most:,}); move the limits"
-    if shape in ("uniform", "exponential") and "cv" in lengths.model_fields_set:
+    if shape in ("uniform", "exponential") and lengths.cv != _default("cv"):
         return f"{shape} has a cv of its own; leave cv out, or take shape: lognormal"
     return None
+
+
+def _default(name: str) -> object:
+    """By values and not by what was said: between processes a load says everything, its defaults too."""
+    return Lengths.model_fields[name].default
 
 
 def mean_of(lengths: int | Lengths) -> float:

@@ -1,7 +1,7 @@
 """A config file, read and checked: every mistake is one line with file, line, key and remedy."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -89,6 +89,8 @@ class _Reader:
         ):
             self._say(("name",), "must be letters, digits, '-', '_' and '.' only: it names the run's folder")
         self._check_pairs(choices, parts["workloads"])
+        traffic.check_models(choices, parts["models"], self._say)
+        traffic.check_slo(choices, parts["slo"], self._say)
         if any(not runners.serves(runners.find(choice.name)) for choice in choices):
             served = {
                 "models": [one.source for one in parts["models"]],
@@ -104,7 +106,7 @@ class _Reader:
         try:
             return Sweep.model_validate({**parts, **extra}, strict=True)
         except ValidationError as error:
-            self._collect(Sweep, error, ())
+            self._collect(Sweep, error, (), {**parts, **extra})
             raise InputError(*self.errors) from None
 
     def _checked_fields(self, extra: dict[str, Any]) -> None:
@@ -113,7 +115,7 @@ class _Reader:
         try:
             Sweep.model_validate({**filler, **extra}, strict=True)
         except ValidationError as error:
-            self._collect(Sweep, error, ())
+            self._collect(Sweep, error, (), {**filler, **extra})
 
     # --- sections
 
@@ -247,35 +249,54 @@ class _Reader:
         try:
             return noun.model_validate(value, extra="forbid", strict=True)
         except ValidationError as error:
-            self._collect(noun, error, loc)
+            self._collect(noun, error, loc, value)
             return None
 
-    def _collect(self, noun: type[BaseModel], error: ValidationError, loc: Loc) -> None:
+    def _collect(self, noun: type[BaseModel], error: ValidationError, loc: Loc, value: Any) -> None:
         """One line for each key, however many alternatives of its type refused the value."""
         against: dict[Loc, list[str]] = {}
-        for problem in wording.telling(error.errors()):
-            where = self._known((*loc, *problem["loc"]), len(loc) + 1)
+        found = [(_in_file(problem, value), problem) for problem in wording.telling(error.errors())]
+        for inside, problem in found:
+            deeper = any(other[: len(inside)] == inside and len(other) > len(inside) for other, _ in found)
+            if deeper and isinstance(problem["input"], dict):
+                continue  # a mapping was meant, and what is wrong inside of it is said
             if problem["type"] == "extra_forbidden":
                 owner = _noun_at(noun, problem["loc"][:-1])
-                text = f"unknown key; {nearest(str(problem['loc'][-1]), owner.model_fields)}"
+                text = f"unknown key; {_instead(str(problem['loc'][-1]), owner)}"
             elif problem["type"] == "missing":
-                where = (*self._known((*loc, *problem["loc"][:-1]), len(loc)), str(problem["loc"][-1]))
-                text = "missing"
+                field = _noun_at(noun, problem["loc"][:-1]).model_fields.get(str(problem["loc"][-1]))
+                known = [one for one in get_args(field.annotation if field else None) if isinstance(one, str)]
+                text = f"missing; one of {', '.join(known)}" if known else "missing"
             else:
                 got = problem["input"]
                 shown = "" if isinstance(got, dict | list | BaseModel) else f" (got {got!r})"
                 text = f"{wording.plain(problem)}{shown}{wording.remedy(problem)}"
-            texts = against.setdefault(where, [])
+            texts = against.setdefault((*loc, *inside), [])
             if text not in texts:
                 texts.append(text)
         for where, texts in against.items():
             self._say(where, ", or ".join(texts))
 
-    def _known(self, loc: Loc, least: int) -> Loc:
-        """The part of a location that stands in the file: pydantic adds the names of alternatives to it."""
-        while len(loc) > least and loc not in self.source.lines:
-            loc = loc[:-1]
-        return loc
+
+def _instead(key: str, owner: type[BaseModel]) -> str:
+    """What to do about a key that `owner` has not: it may be one of a noun inside of it."""
+    for name, field in owner.model_fields.items():
+        if any(key in inner.model_fields for inner in _nouns_in(field.annotation)):
+            return f"it stands inside of {name}, as in {name}: {{{key}: …}}"
+    return nearest(key, owner.model_fields)
+
+
+def _in_file(problem: Mapping[str, Any], value: Any) -> Loc:
+    """Where a mistake is in what a person wrote: pydantic puts the names of a type's alternatives between the keys."""
+    kept: list[str | int] = []
+    parts = problem["loc"]
+    for at, part in enumerate(parts):
+        if part in (range(len(value)) if isinstance(value, list | tuple) else value if isinstance(value, dict) else ()):
+            value = value[part]
+            kept.append(part)
+        elif at == len(parts) - 1 and problem["type"] == "missing":
+            kept.append(part)
+    return tuple(kept)
 
 
 def _all_serve(raw: Any) -> bool:

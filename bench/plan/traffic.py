@@ -1,6 +1,6 @@
 """Workloads that are a load, and the objectives it is held to, as they stand in a config."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ from bench.errors import InputError, nearest
 from bench.load import plan as load_plan
 from bench.metrics.serving import slo
 from bench.plan.source import Loc
-from bench.schema import Cell, RunnerChoice, Slo, Traffic, Workload
-from bench.servers import engines
+from bench.schema import Cell, Model, RunnerChoice, Slo, Traffic, Workload
+from bench.servers import command, commands, engines
 
 OWN_KEYS = frozenset(Traffic.model_fields) - frozenset(Workload.model_fields)
 """Keys that only a load has: an entry with one of them is a load, whatever else it lacks."""
@@ -19,6 +19,11 @@ SHORTHAND = {"prompts": "file", "shared_prefix": "hit_rate"}
 """A plain value stands for a mapping with this one key."""
 
 Say = Callable[[Loc, str], None]
+
+LONGEST_S = 30 * 24 * 3600
+MOST = {"until.requests": 10**9, "shared_prefix.pool": 10**6, "burst_size": 10**6, "max_in_flight": 10**6}
+SECONDS = ("warmup_s", "think_time_s", "until.duration_s", "ramp.over_s")
+"""Beyond these, a number is a slip, and clocks and tables overflow."""
 
 
 def is_load(point: Mapping[str, Any]) -> bool:
@@ -33,16 +38,23 @@ def spelt_out(point: Mapping[str, Any], base: Path) -> dict[str, Any]:
         if key in found and not isinstance(found[key], dict):
             found[key] = {name: found[key]}
     prompts = found.get("prompts")
-    if isinstance(prompts, dict) and isinstance(prompts.get("file"), str) and prompts["file"]:
-        found["prompts"] = {**prompts, "file": str((base / prompts["file"]).resolve())}
-    if isinstance(found.get("trace"), str) and found["trace"]:
-        found["trace"] = str((base / found["trace"]).resolve())
+    if isinstance(prompts, dict):
+        found["prompts"] = {**prompts, "file": _path(prompts.get("file"), base)} if "file" in prompts else prompts
+    if "trace" in found:
+        found["trace"] = _path(found["trace"], base)
     return found
+
+
+def _path(written: Any, base: Path) -> Any:
+    """A path as seen from `base`; what is none is left for the checks to refuse."""
+    if not isinstance(written, str) or not written or "\0" in written:
+        return written
+    return str((base / written).resolve())
 
 
 def check(traffic: Traffic, loc: Loc, say: Say) -> Traffic | None:
     """The load, or None where its keys contradict each other or a file of it cannot be read; each mistake is said."""
-    problems = load_plan.problems(traffic)
+    problems = [*load_plan.problems(traffic), *_too_much(traffic)]
     for key, message in problems:
         say((*loc, *key.split(".")), message)
     if problems:
@@ -53,6 +65,23 @@ def check(traffic: Traffic, loc: Loc, say: Say) -> Traffic | None:
         say((*loc, "trace" if traffic.trace is not None else "prompts"), error.lines[0])
         return None
     return traffic
+
+
+def _too_much(traffic: Traffic) -> Iterator[tuple[str, str]]:
+    """Numbers that no run can mean, as (key, message)."""
+    values = traffic.model_dump()
+    for key, path in (("prompts.file", traffic.prompts and traffic.prompts.file), ("trace", traffic.trace)):
+        if path is not None and "\0" in path:
+            yield key, "holds a character that no path can have; write the name of a file"
+    for key, most in [*((key, LONGEST_S) for key in SECONDS), *MOST.items()]:
+        owner, _, name = key.rpartition(".")
+        number = (values[owner] or {}).get(name) if owner else values[name]
+        if number is not None and number > most:
+            unit = f"{most} s (30 days)" if key in SECONDS else f"{most:,}"
+            yield key, f"set {unit} or less (got {number:g})"
+    for key in ("requests_per_s", "speed"):
+        if values[key] is not None and values[key] < 1 / LONGEST_S:
+            yield key, f"so slow that nothing would come for 30 days (got {values[key]:g}); set more"
 
 
 def objectives(raw: object, loc: Loc, say: Say) -> tuple[Slo, ...]:
@@ -83,11 +112,37 @@ def fits(choice: RunnerChoice, work: Workload | Traffic) -> bool:
 
 
 def check_engine(options: Mapping[str, Any], loc: Loc, say: Say) -> None:
-    """Say that nobody knows how to start the engine that an endpoint names."""
+    """Say that nobody knows how to start what an endpoint names."""
     server = options.get("server")
-    if server is not None and server["engine"] not in engines.ENGINES:
+    if server is None:
+        return
+    if server["engine"] not in engines.ENGINES:
         known = nearest(server["engine"], engines.ENGINES)
         say((*loc, "server", "engine"), f"unknown engine {server['engine']!r}; {known}")
+    elif server["engine"] == command.ENGINE.name and not commands.is_whole(server["command"]):
+        example = '[my-server, --port, "{port}"]'
+        say((*loc, "server", "command"), f"must be a whole command with {{port}} in it, such as {example}")
+
+
+def check_models(choices: Sequence[RunnerChoice], models: Sequence[Model], say: Say) -> None:
+    """Say that an engine which the run starts is given no model to serve."""
+    unnamed = [one.source for one in models if one.source.split(":")[0] == "served"]
+    for choice in choices:
+        server = choice.options.get("server")
+        if server is None or commands.is_whole(server["command"]) or server["engine"] == command.ENGINE.name:
+            continue
+        if unnamed:
+            what = f"{unnamed[0]} names no weights, and this run is to start {server['engine']}"
+            say(("models",), f"{what}; name a folder, a hub id, a GGUF file or builtin:smollm2-135m")
+
+
+def check_slo(choices: Sequence[RunnerChoice], slo: Sequence[Slo], say: Say) -> None:
+    """Say of an objective that nothing here can tell whether it is met: a whole answer has no first token."""
+    whole = [choice for choice in choices if choice.options.get("stream") is False]
+    if whole and len(whole) == len(choices):
+        for index, one in enumerate(slo):
+            if one.metric != "e2el_s":
+                say(("slo", index), f"{one.text()}: without streaming there is only e2el; leave out stream: false")
 
 
 def level(cell: Cell) -> float | None:

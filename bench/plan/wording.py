@@ -8,6 +8,8 @@ from typing import Any
 
 BY_TYPE = {
     "model_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
+    "bool_type": "must be true or false",
     "tuple_type": "must be a list",
     "date_type": "must be a day such as 2026-01-31",
     "date_from_datetime_inexact": "must be a day such as 2026-01-31, without a time",
@@ -40,6 +42,8 @@ def remedy(problem: Mapping[str, Any]) -> str:
     ('; write 30000', '')
     """
     given = problem["input"]
+    if problem["type"] == "string_type" and isinstance(given, int | float):
+        return "; write it in quotes"
     if problem["type"] not in ("float_type", "int_type", "float_parsing", "int_parsing") or not isinstance(given, str):
         return ""
     try:

@@ -57,7 +57,7 @@ def flat(row: Row) -> dict[str, Any]:
     }
     figures = row.figures
     for name in _FIGURES:
-        line.update(_with_interval(name, None if figures is None else getattr(figures, name)))
+        line.update(with_interval(name, None if figures is None else getattr(figures, name)))
     memory = {} if figures is None else figures.memory.model_dump(exclude={"reasons"})
     line.update(memory)
     dollars = row.dollars
@@ -76,20 +76,20 @@ def flat(row: Row) -> dict[str, Any]:
     line["api_prices_as_of"] = None if dollars is None else dollars.day.isoformat()
     line["utilisation"] = None if dollars is None else dollars.utilisation
     for name in _DOLLARS:
-        line.update(_with_interval(name, None if dollars is None else getattr(dollars, name)))
+        line.update(with_interval(name, None if dollars is None else getattr(dollars, name)))
     line["split"] = None if dollars is None else dollars.split
     line["fit_residual"] = None if dollars is None else dollars.residual
     for name, blended in ({} if dollars is None else dollars.blends).items():
-        line.update(_with_interval(f"usd_per_mtok_at_{_key(name)}", blended))
+        line.update(with_interval(f"usd_per_mtok_at_{_key(name)}", blended))
     line["one_off_usd_per_mtok"] = None if dollars is None else dollars.one_off_usd_per_mtok
     line["floor_usd_per_mtok"] = None if dollars is None else dollars.floor_usd_per_mtok
     best = table.cheapest(row)
     line["cheapest_api"] = None if best is None else best.api
     line.update({f"cheapest_api_{key}": value for key, value in _of_quote(best, row).items()})
     line["cheapest_api_usd_per_request"] = None if best is None else best.api_usd_per_request
-    line.update(_with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
+    line.update(with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
-    line.update(_with_interval("full_load_ratio_to_cheapest_api", None if best is None else best.break_even))
+    line.update(with_interval("full_load_ratio_to_cheapest_api", None if best is None else best.break_even))
     line["quality"] = "not compared"
     line["command"] = row.command
     return line
@@ -123,15 +123,15 @@ def _key(blend: str) -> str:
 def _of_energy(of: EnergyFigures) -> dict[str, Any]:
     parts = of.parts_j_per_output_token
     return {
-        **_with_interval("energy_j_per_output_token", of.j_per_output_token),
+        **with_interval("energy_j_per_output_token", of.j_per_output_token),
         **{f"{name}_per_output_token": parts.get(name) for name in ("gpu_energy_j", "cpu_energy_j", "dram_energy_j")},
     }
 
 
 def _of_roofline(of: Roofline) -> dict[str, Any]:
     return {
-        **_with_interval("mbu", of.mbu),
-        **_with_interval("mfu", of.mfu),
+        **with_interval("mbu", of.mbu),
+        **with_interval("mfu", of.mfu),
         "decode_limit": of.limit,
         "prefill_limit": of.prefill_limit,
         "floor_ttft_s": of.floor_ttft_s,
@@ -171,16 +171,17 @@ def nested(row: Row) -> dict[str, Any]:
             "api": one.api,
             **_of_quote(one, row),
             "usd_per_request": one.api_usd_per_request,
-            **_with_interval("ratio", one.ratio),
+            **with_interval("ratio", one.ratio),
             "break_even_utilisation": one.break_even_utilisation,
-            **_with_interval("full_load_ratio", one.break_even),
+            **with_interval("full_load_ratio", one.break_even),
         }
         for one in (row.dollars.apis if row.dollars is not None else ())
     ]
     return whole
 
 
-def _with_interval(name: str, of: Estimate | None) -> dict[str, float | None]:
+def with_interval(name: str, of: Estimate | None) -> dict[str, float | None]:
+    """A value and the ends of its interval, never infinite."""
     if of is None:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     ends = {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}

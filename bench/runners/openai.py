@@ -5,6 +5,7 @@ options alone, and what can be said of them before anything runs. A key is never
 record, so an option names the environment variable that holds the key.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
@@ -37,7 +38,12 @@ _SECRET_VALUE = re.compile(
 _KEY_NAME = re.compile(r"(openai_?)?api_?key|key|token|password|authorization", re.IGNORECASE)
 _SET_BY_US = frozenset({"host", "content-length", "content-type", "connection", "transfer-encoding", "accept-encoding"})
 _SCHEME_WORDS = re.compile(r"\s*(bearer|basic|token|apikey|key)?\s*", re.IGNORECASE)
+_SECRET_VARIABLE = re.compile(r"(api_?key|secret|password|credentials?|(?<![a-z])token|(?<![a-z])key)$", re.IGNORECASE)
+_SECRET_OPTION = re.compile(r"--?[\w-]*(api-?key|token|password|secret)(=.*)?", re.IGNORECASE)
 NAME_IT = "name the environment variable with key_env"
+EXPORT_IT = "export it before `bench run`: the server inherits the environment (such as VLLM_API_KEY, LLAMA_API_KEY)"
+LONGEST_S = 30 * 24 * 3600
+"""For one request, or for a server to start: beyond, a number is a slip."""
 
 
 class Options(Endpoint):
@@ -57,6 +63,7 @@ class Options(Endpoint):
         _check_variable(given.get("key_env"))
         _check_url(given.get("base_url"))
         _check_body(given.get("body"))
+        _check_server(given.get("server"))
         return {**given, "server": _as_tuples(given["server"])} if given.get("server") is not None else given
 
     @model_validator(mode="after")
@@ -69,6 +76,16 @@ class Options(Endpoint):
             _refuse(("prompt_form",), "token ids go with api: completions only; chat messages are text")
         if self.server is not None and self.ca_file is not None:
             _refuse(("ca_file",), "does nothing for a server on this machine, which speaks plain HTTP; remove it")
+        if self.ca_file is not None and (self.base_url or "").startswith("http://"):
+            _refuse(("ca_file",), "does nothing for http://; remove it, or write https:// in base_url")
+        for key in ("model", "tokenizer", "ca_file"):
+            if getattr(self, key) == "":
+                _refuse((key,), "must not be empty; leave it out")
+        too_long = f"must be {LONGEST_S} s (30 days) or less"
+        if self.timeout_s > LONGEST_S:
+            _refuse(("timeout_s",), too_long)
+        if self.server is not None and self.server.start_timeout_s > LONGEST_S:
+            _refuse(("server", "start_timeout_s"), too_long)
         if self.key_env is not None and any(name.lower() == "authorization" for name in self.headers):
             _refuse(("headers",), "Authorization is what key_env makes; remove one of the two")
         return self
@@ -184,6 +201,43 @@ def _check_body(body: Any) -> None:
         named = re.search(r"api.?key|secret|password|authorization|access.?token", str(name), re.IGNORECASE)
         if named or (isinstance(value, str) and _SECRET_VALUE.match(value)):
             _refuse(where, f"a key must not stand in a file: {NAME_IT}")
+        problem = _not_json(value)
+        if problem is not None:
+            _refuse(where, problem)
+
+
+def _not_json(value: Any) -> str | None:
+    """What in a value cannot be sent as JSON: a number that is none, or what YAML reads as a day."""
+    if isinstance(value, Mapping):
+        return next((found for one in value.values() if (found := _not_json(one)) is not None), None)
+    if isinstance(value, list):
+        return next((found for one in value if (found := _not_json(one)) is not None), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no JSON number; leave it out, or write null to leave it to the server"
+    if value is None or isinstance(value, str | int | float):
+        return None
+    return f"{value} is no JSON value; write it in quotes"
+
+
+def _check_server(server: Any) -> None:
+    """Its environment and its words are stored with the cell, so they hold no key."""
+    if not isinstance(server, Mapping):
+        return
+    env = server.get("env")
+    for name, value in env.items() if isinstance(env, Mapping) else ():
+        if _SECRET_VARIABLE.search(str(name)) or (isinstance(value, str) and _SECRET_VALUE.match(value)):
+            _refuse(("server", "env", str(name)), f"a key must not stand in a file: {EXPORT_IT}")
+    for key in ("command", "args"):
+        words = server.get(key)
+        for word in words if isinstance(words, list | tuple) else ():
+            if isinstance(word, str) and (_SECRET_OPTION.fullmatch(word) or _SECRET_VALUE.match(word)):
+                _refuse(("server", key), f"a key must not stand in a file: {EXPORT_IT}")
+    if server.get("command") in ([], ()):
+        _refuse(("server", "command"), "empty list: name a program, or leave it out for the engine's own")
+    for key in ("health_path", "metrics_path"):
+        path = server.get(key)
+        if isinstance(path, str) and not re.fullmatch(r"/[!-~]*", path):
+            _refuse(("server", key), f"must be a path such as {'/health' if key == 'health_path' else '/metrics'}")
 
 
 def _as_tuples(server: Any) -> Any:

@@ -49,7 +49,9 @@ class ClientFacts(Noun):
     chunks: int
     cpu_s: float
     wall_s: float
-    lag_p99_s: float | None = Field(None, description="how late its loop came to what was due")
+    lag_p99_s: float | None = Field(
+        None, description="how late its loop came to what was due, or, if longer, what a token waits for at any moment"
+    )
     lag_max_s: float | None = None
     peak_rss_bytes: int | None = None
     cpu_share_limit: float | None = Field(
@@ -87,6 +89,7 @@ class Allowance(Noun):
     usd_per_cached_token: float
     usd_per_output_token: float
     usd_per_request: float = 0.0
+    probe_usd: float = Field(0.0, description="more than finding out what the endpoint can do takes")
 
 
 class Serving(Noun):

@@ -123,11 +123,14 @@ def is_busy(report: Report) -> bool:
 
 
 def keep(report: Report) -> Path | None:
-    """Store the calibration for runs under load to read. Not where a check failed: it would say nothing.
+    """Store the calibration for runs under load to read. Not where a check failed, or no load could be judged: it would
+    say nothing, and take the place of one that does.
 
     Raises InputError where it cannot be written.
     """
-    return stored.save(report.calibration) if all(one.ok for one in report.checks) else None
+    of = report.calibration
+    told = all(one.ok for one in report.checks) and (of.tokens_per_s is not None or of.requests_per_s is not None)
+    return stored.save(of) if told else None
 
 
 def warns_from(report: Report) -> float | None:

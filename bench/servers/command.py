@@ -4,7 +4,7 @@ Nothing is known of it but what the config says; the precision in a row is the u
 """
 
 from bench.errors import UnsupportedError
-from bench.servers.engine import Command, Engine, Launch
+from bench.servers.engine import Command, Engine, Launch, Meanings
 
 
 def command(launch: Launch) -> Command:
@@ -16,4 +16,17 @@ def command(launch: Launch) -> Command:
     )
 
 
-ENGINE = Engine(name="command", command=command, install="check the first word of command", metrics_path=None)
+ENGINE = Engine(
+    name="command",
+    command=command,
+    install="check the first word of command",
+    metrics_path=None,
+    # Those of `bench mock-server`; another engine's own names tell its dialect, whoever starts it.
+    meanings=Meanings(
+        prefix="mock:",
+        running=("mock:num_requests_running",),
+        waiting=("mock:num_requests_waiting",),
+        prompt_tokens=("mock:prompt_tokens_total",),
+        generation_tokens=("mock:generation_tokens_total",),
+    ),
+)

@@ -1,6 +1,5 @@
 """The files that a server serves, found from what a config calls the model, and what identifies them."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from bench.errors import UnsupportedError
 from bench.models import builtin, catalogue, hub
+from bench.models.checksum import checksum
 from bench.schema import Model
 
 
@@ -105,20 +105,6 @@ def identity(weights: Weights, served: Path | None) -> tuple[str | None, int | N
         files = sorted(served.glob("*.safetensors"))
         return builtin.weights_id(served) or checksum(files), _size(files)
     return _builtin_gguf_id(served) or checksum([served]), _size([served])
-
-
-def checksum(paths: list[Path]) -> str | None:
-    """Over names, sizes and the first and last MiB of each file: hashing 140 GB would take longer than the run."""
-    digest = hashlib.sha256()
-    edge = 1024 * 1024
-    for path in paths:
-        size = path.stat().st_size
-        digest.update(f"{path.name}:{size}".encode())
-        with path.open("rb") as handle:
-            digest.update(handle.read(edge))
-            handle.seek(max(0, size - edge))
-            digest.update(handle.read(edge))
-    return f"edges-sha256:{digest.hexdigest()[:16]}" if paths else None
 
 
 def _builtin_gguf_id(path: Path) -> str | None:

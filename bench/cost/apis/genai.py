@@ -73,6 +73,7 @@ def canonical(provider: str) -> str:
     return ALIASES.get(name, name)
 
 
+@cache
 def source() -> str:
     """The package and its version."""
     return f"{PACKAGE} {version(PACKAGE)}"

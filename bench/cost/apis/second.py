@@ -42,6 +42,7 @@ class Listed:
     model_id: str
 
 
+@cache
 def source() -> str:
     """The package and its version."""
     return f"{PACKAGE} {version(PACKAGE)}"

@@ -41,6 +41,9 @@ ERRORS_DRAIN_S = 2.0
 FINISH_S = 120.0
 """For the load generators to write what is left, and to count texts."""
 
+ALL_STOP: tuple[Ended, ...] = ("money", "oversaturated")
+"""Where one load generator ends so, the others end too: what is left of the load is another load."""
+
 KEPT_TEXTS, KEPT_TEXTS_PAID = 50, 200
 FIRST_OF: tuple[Ended, ...] = ("money", "oversaturated", "prompts", "trace", "requests", "duration")
 """Where load generators ended for several reasons: the one that says most."""
@@ -159,7 +162,7 @@ class _Run:
         self._epoch_ns = time.perf_counter_ns() + START_NS
         first = Command(epoch_ns=self._epoch_ns)
         if self._traffic.warmup_s is not None:
-            self._warm_s = self._level_s() + self._traffic.warmup_s
+            self._warm_s = stopping.edge_s(self._level_s() + self._traffic.warmup_s)
         for worker in range(self._workers):
             self._crew.tell(first if self._warm_s is None else self._counting(worker, first), worker)
         next_s, drained_s = SNAPSHOT_S, float("inf")
@@ -220,10 +223,9 @@ class _Run:
             return
         merged, level_s = self._merged, self._level_s()
         if self._warm_s is None:
-            if stopping.is_warm(
-                self._traffic, standing, merged.all_started, level_s, merged.answer_s, self._made.expected_s
-            ):
-                self._be_warm(now_s + AHEAD_S)
+            answer_s, flow_s, expected_s = merged.answer_s, merged.flow_s(), self._made.expected_s
+            if stopping.is_warm(self._traffic, standing, merged.all_started, level_s, answer_s, expected_s, flow_s):
+                self._be_warm(stopping.edge_s(now_s + AHEAD_S))
         elif (
             self._traffic.until.half_width is not None
             and (width := stopping.half_width(merged.bins, merged.ttft, self._warm_s, merged.whole_until_s)) is not None
@@ -236,7 +238,7 @@ class _Run:
         if is_dead or (failed is not None and failed >= self._traffic.until.failed_share):
             self._stop("errors", now_s)
         elif self._traffic.until.oversaturated and stopping.is_oversaturated(
-            merged.history, self._traffic, level_s, merged.first_answer_s
+            merged.history, self._traffic, level_s, merged.first_answer_s, merged.flow_s()
         ):
             self._stop("oversaturated", now_s)
 
@@ -291,14 +293,17 @@ class _Run:
     def _notice_end(self, now_s: float) -> None:
         """When every load generator sends nothing any more, the window ends."""
         told = [one for one in self._merged.last if one is not None and one.over is not None]
-        if told and any(one.over == "money" for one in told):
-            self._stop("money", now_s)  # what the others have left is less than a request or two of each
+        reasons = {one.over for one in told}
+        for why in ALL_STOP:
+            if why in reasons:
+                self._stop(why, now_s)
         if self._stopped_s is not None or len(told) < self._workers:
             return
-        self._stopped_s = max(one.over_s or 0.0 for one in told)
         if self._ended is None:
-            reasons = {one.over for one in told}
             self._ended = next((why for why in FIRST_OF if why in reasons), "interrupted")
+        # The load is whole until the first of them ends. Arrivals of a plan that ends are a few apart from each other.
+        is_planned = self._traffic.load != "closed" and self._ended in ("requests", "prompts", "trace")
+        self._stopped_s = (max if is_planned else min)(one.over_s or 0.0 for one in told)
 
     def _drain_s(self) -> float:
         if self._ended == "interrupted":

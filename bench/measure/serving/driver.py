@@ -7,6 +7,7 @@ what waits never makes a stamp later than one step. The collector of garbage run
 
 import gc
 import heapq
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -101,6 +102,7 @@ class Driver:
         while not self._is_done():
             self._once()
         end_ns = time.perf_counter_ns()
+        wall_s = (end_ns - begun_ns) / NS
         self._answers.flush()
         cpu_s = (time.process_time_ns() - cpu_ns) / NS
         self._tell((end_ns - epoch_ns) / NS)
@@ -109,8 +111,8 @@ class Driver:
             requests=self._sent,
             chunks=self._answers.tally.chunks,
             cpu_s=cpu_s,
-            wall_s=(end_ns - begun_ns) / NS,
-            lag_p99_s=self._lags.percentile(99),
+            wall_s=wall_s,
+            lag_p99_s=self._lags.worst(99, wall_s),
             lag_max_s=self._lags.max_s,
         )
 
@@ -125,11 +127,11 @@ class Driver:
         if now >= self._listen_ns:
             self._listen(now)
         before = time.perf_counter_ns()
-        self._lags.add((before - now) / NS)  # for so long nothing was read
+        self._lags.add_blind((before - now) / NS)  # for so long nothing was read
         for exchange in self._transport.turn(before if has_more else next_ns):
             self._came(exchange)
         if not has_more and (late_ns := time.perf_counter_ns() - next_ns) > 0:
-            self._lags.add(late_ns / NS)
+            self._lags.add_blind(late_ns / NS)
 
     def _is_done(self) -> bool:
         return self._over is not None and self._transport.in_flight == 0 and not self._answers
@@ -138,8 +140,17 @@ class Driver:
 
     def _send_due(self, now: int) -> None:
         at_s = (now - self._epoch_ns) / NS
-        if at_s < 0 or self._is_over(at_s):
+        if at_s < 0:
             return
+        if self._stop_s is not None and at_s >= self._stop_s and not self._is_closed and self._over is None:
+            # What was due before the end goes out however late this loop is: leaving it out would hide the lateness.
+            last_s = math.nextafter(self._stop_s, 0.0)
+            self._send_until(self._epoch_ns + int(last_s * NS), last_s)
+        if not self._is_over(at_s):
+            self._send_until(now, at_s)
+
+    def _send_until(self, now: int, at_s: float) -> None:
+        """All that was due until then."""
         while self._heap and self._heap[0][0] <= now and self._over is None:
             talk = heapq.heappop(self._heap)[2]
             if talk is None:
@@ -218,16 +229,21 @@ class Driver:
             session=talk.session.index,
             turn=talk.turn,
             due_s=None if self._is_closed else talk.due_s,
-            asked_input_tokens=talk.input_tokens + overhead if talk.is_exact else None,
+            # What a template adds to a further turn was not measured.
+            asked_input_tokens=talk.input_tokens + overhead
+            if talk.is_exact and (talk.turn == 0 or not overhead)
+            else None,
             asked_output_tokens=talk.output_tokens,
         )
         self._on_way[talk.request.index] = now
         self._sent += 1
         self._transport.send(talk.body, talk, now + int(self._orders.endpoint.timeout_s * NS))
-        if self._warm_s is not None and at_s >= self._warm_s:
+        # As in the figures: a request began when it was due, in a closed loop when it was sent.
+        began_s = at_s if self._is_closed or talk.due_s is None else talk.due_s
+        if self._warm_s is not None and began_s >= self._warm_s:
             self._counted += 1
             if self._quota is not None and self._counted >= self._quota:
-                self._end("requests", at_s)
+                self._end("requests", self._at_s())  # after its stamp, so that the window holds it
 
     def _index(self, talk: Talk) -> int:
         return talk.session.index * self._traffic.turns + talk.turn

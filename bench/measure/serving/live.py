@@ -31,6 +31,7 @@ class Merged:
         self._recent_ttft: deque[tuple[float, float]] = deque(maxlen=MOST_RECENT)
         self._recent_tpot: deque[tuple[float, float]] = deque(maxlen=MOST_RECENT)
         self._e2el: deque[float] = deque(maxlen=MOST_RECENT)
+        self._flow: deque[float] = deque(maxlen=MOST_RECENT)
 
     def take(self, worker: int, snapshot: Snapshot) -> None:
         """What one of them told."""
@@ -38,6 +39,7 @@ class Merged:
         self._recent_ttft.extend((snapshot.at_s, value) for _, value in snapshot.ttft)
         self._recent_tpot.extend((snapshot.at_s, value) for value in snapshot.tpot)
         self._e2el.extend(snapshot.e2el)
+        self._flow.extend(snapshot.flow)
         if self._e2el:
             self.answer_s = sum(self._e2el) / len(self._e2el)
             self.first_answer_s = self.answer_s if self.first_answer_s is None else self.first_answer_s
@@ -87,6 +89,10 @@ class Merged:
     def long_answer_s(self) -> float:
         """About the longest of the recent answers: the 99th percentile, by rank."""
         return _ranked(sorted(self._e2el), 0.99) or 0.0
+
+    def flow_s(self) -> float:
+        """How long 95 of 100 answers take from their first token on: no queue before the server adds to it."""
+        return _ranked(sorted(self._flow), 0.95) or 0.0
 
     def live(self, phase: str, warm_s: float | None, before_usd: float) -> Live:
         """For the person who watches: rates over the last seconds."""

@@ -89,6 +89,7 @@ class Snapshot(Noun):
     ttft: tuple[tuple[float, float], ...] = Field((), description="sent_s, seconds; at most MOST_SAMPLES")
     tpot: tuple[float, ...] = ()
     e2el: tuple[float, ...] = ()
+    flow: tuple[float, ...] = Field((), description="from the first token to the last; without streaming as e2el")
     bins: dict[int, float] = Field(default_factory=dict, description="tokens by time // BIN_S; to be added up")
     oldest_s: float | None = Field(
         None, description="when the oldest request on its way was sent: bins before are whole"

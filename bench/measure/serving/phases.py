@@ -17,6 +17,7 @@ from bench.endpoint.vocabulary import agrees, vocabulary
 from bench.errors import InputError
 from bench.load import Vocabulary
 from bench.load.plan import nominal, plan
+from bench.measure.serving.marks import Mark
 from bench.measure.serving.orders import Count
 from bench.measure.serving.spending import ESTIMATE_RATIO, TEMPLATE_TOKENS, Purse, cost_usd, planned_tokens
 from bench.schema import Allowance, Capabilities, Endpoint, Job, Lengths, Request, Traffic
@@ -71,6 +72,7 @@ def ground(job: Job, endpoint: Endpoint, announce: Announce, clock: Clock) -> It
         if running is not None and endpoint.model is None and running.model is not None:
             endpoint = endpoint.model_copy(update={"model": running.model})
         target = access.target(endpoint, base_url)
+        mark = _mark(job)
         announce("probing the endpoint", None)
         with _transport(target) as transport:
             timed = _Timed(transport)
@@ -93,12 +95,14 @@ def ground(job: Job, endpoint: Endpoint, announce: Announce, clock: Clock) -> It
             )
             if job.allowance is not None:
                 made.spent_usd = _probe_usd(found, job.allowance)
+                mark(made.spent_usd)
             own = plan(traffic, words, job.replicate, made.tokenizer)
             if next(own.slice(0, 1), None) is None:
                 raise InputError("traffic: it holds no request; check the trace or the file of prompts")
             notes += getattr(own, "notes", ())
             announce("one request by itself", None)
-            _rehearse(made, job, endpoint, transport, clock)
+            _rehearse(made, job, endpoint, transport, clock, mark)
+            mark(made.spent_usd)
         yield made
     finally:
         if running is not None:
@@ -191,6 +195,15 @@ class _Timed:
         self._inner.close()
 
 
+def _mark(job: Job) -> Callable[[float], None]:
+    """What the conductor itself may have spent; told of the probe's worst case at once."""
+    if job.allowance is None or job.folder is None:
+        return lambda _: None
+    mark = Mark(Path(job.folder), job.record_id, "probe")
+    mark(job.allowance.probe_usd)
+    return mark
+
+
 def _probe_usd(found: Capabilities, price: Allowance) -> float:
     return (
         found.probe_requests * price.usd_per_request
@@ -199,7 +212,9 @@ def _probe_usd(found: Capabilities, price: Allowance) -> float:
     )
 
 
-def _rehearse(made: Ground, job: Job, endpoint: Endpoint, transport: Transport, clock: Clock) -> None:
+def _rehearse(
+    made: Ground, job: Job, endpoint: Endpoint, transport: Transport, clock: Clock, mark: Callable[[float], None]
+) -> None:
     """One request like those of the load, by itself: how long it takes says over which time streams are started."""
     traffic = _traffic(job)
     if traffic.load == "trace" or traffic.prompts is not None:
@@ -215,6 +230,7 @@ def _rehearse(made: Ground, job: Job, endpoint: Endpoint, transport: Transport, 
         purse = Purse(price, made.capabilities.overhead_tokens or TEMPLATE_TOKENS, input_ratio=ESTIMATE_RATIO)
         if not purse.set_aside(0, guess, turn.output_tokens):
             return  # the load will end for want of money, and say so
+        mark(made.spent_usd + purse.reserved_usd)
     bodies = Bodies(endpoint, made.capabilities, traffic.ignore_eos, wants_cache(traffic))
     limit_ns = clock() + int(min(endpoint.timeout_s, LONGEST_REHEARSAL_S) * NS)
     transport.send(bodies.body([turn.content], turn.output_tokens), None, limit_ns)

@@ -24,6 +24,7 @@ from bench.load.plan import plan
 from bench.measure.serving.answers import Answers, Read
 from bench.measure.serving.driver import Driver, Tools
 from bench.measure.serving.lines import Lines
+from bench.measure.serving.marks import Mark
 from bench.measure.serving.orders import Command, Count, Orders, Snapshot, Word
 from bench.measure.serving.spending import ESTIMATE_RATIO, TEMPLATE_TOKENS, Purse
 from bench.schema import Request
@@ -167,6 +168,7 @@ def _purse(orders: Orders) -> Purse | None:
         orders.allowance,
         overhead_tokens=TEMPLATE_TOKENS if overhead is None else overhead,
         input_ratio=1.0 if is_sure else ESTIMATE_RATIO,
+        mark=Mark(Path(orders.folder), orders.record_id, f"w{orders.worker}"),
     )
 
 

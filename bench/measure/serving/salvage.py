@@ -1,6 +1,8 @@
 """What a run under load that was killed left behind: its requests were answered and paid for, so they are kept."""
 
+import fcntl
 import hashlib
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +10,9 @@ from pathlib import Path
 from bench import traces
 from bench.measure.serving.spending import TEMPLATE_TOKENS, cost_usd
 from bench.schema import Allowance
+
+LOOKS, LOOK_S = 100, 0.1
+"""For load generators whose run was killed a moment ago: they write their part to its end."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Salvaged:
 
 
 def salvage(folder: Path) -> list[Salvaged]:
-    """Count and join the parts in a run's folder, by run. No run may be writing there.
+    """Count and join the parts in a run's folder, by run; waits up to 10 s for one that is still being written.
 
     A torn end is left out of the counts. Safe to interrupt: parts are removed when their whole is on the disk.
     Raises OSError when the whole cannot be written.
@@ -50,6 +55,7 @@ def _join(whole: Path, parts: list[Path]) -> None:
             part.unlink(missing_ok=True)
         return
     for part in parts:
+        _await_writer(part)
         _cut_torn_end(part)
     traces.join(parts, whole)
 
@@ -82,6 +88,20 @@ def counted(folder: Path, record_id: str) -> Salvaged | None:
         output_tokens=output,
         last_s=last_s,
     )
+
+
+def _await_writer(part: Path) -> None:
+    """Until nobody writes it any more."""
+    with part.open("rb") as file:
+        for _ in range(LOOKS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(LOOK_S)
+            except OSError:
+                return  # some file systems have no locks
+            else:
+                return
 
 
 def _cut_torn_end(part: Path) -> None:

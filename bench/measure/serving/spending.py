@@ -6,6 +6,7 @@ estimated from what they were planned to have (or their bytes: no byte-level tok
 times the largest ratio of billed to estimated tokens seen so far.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orjson
@@ -46,6 +47,8 @@ class Purse:
     spent_usd: float = 0.0
     reserved_usd: float = 0.0
     input_ratio: float = 1.0
+    mark: Callable[[float], None] = lambda _: None
+    """Told what may be spent by now, before a request is sent: so a kill loses no money from sight."""
     _output_ratio: float = 1.0
     _by_index: dict[int, tuple[float, int, int]] = field(default_factory=dict)
 
@@ -66,6 +69,7 @@ class Purse:
             return False
         self.reserved_usd += worst
         self._by_index[index] = (worst, input_tokens, output_tokens)
+        self.mark(self.spent_usd + self.reserved_usd)
         return True
 
     def settle(self, request: Request) -> None:
@@ -73,6 +77,7 @@ class Purse:
         worst, input_tokens, output_tokens = self._by_index.pop(request.index)
         self.reserved_usd = self.reserved_usd - worst if self._by_index else 0.0
         self.spent_usd += cost_usd(request, self.allowance, worst)
+        self.mark(self.spent_usd + self.reserved_usd)
         if request.count_source == "usage" and request.status == "ok":
             billed, answered = request.input_tokens or 0, request.output_tokens or 0
             if billed > input_tokens * self.input_ratio + self.overhead_tokens:

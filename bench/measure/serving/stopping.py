@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from bench.measure.serving.orders import BIN_S
+from bench.metrics.serving.bursts import dispersion
 from bench.metrics.statistics import mean, t975
 from bench.schema import Traffic
 
@@ -29,8 +30,12 @@ WATCHED_S = 10.0
 
 GROWTH_SHARE = 0.1
 SIGMAS = 4.0
+ARRIVAL_SIGMAS = 2.0
 TIMES_FIRST = 2.0
-TRACE_DISPERSION = 10.0
+
+
+EDGE_S = 0.1
+"""Of the figures' bins: their window begins at such an edge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +65,52 @@ def duration_s(traffic: Traffic) -> float | None:
     return None if until.requests is not None or ends_itself else USUAL_DURATION_S
 
 
+def edge_s(at_s: float) -> float:
+    """The next edge of the figures' bins: what counts from there on counts in them too.
+
+    >>> edge_s(2.03)
+    2.1
+    """
+    return round(math.ceil(at_s / EDGE_S - 1e-9) * EDGE_S, 6)
+
+
 def is_warm(
-    traffic: Traffic, now: Standing, all_started: bool, level_s: float, answer_s: float | None, expected_s: float
+    traffic: Traffic,
+    now: Standing,
+    all_started: bool,
+    level_s: float,
+    answer_s: float | None,
+    expected_s: float,
+    flow_s: float = 0.0,
 ) -> bool:
     """Whether requests count from now on. The load goes on as it is: nothing is drained.
 
-    `level_s`: when the load reached its level (see `Shape`), `answer_s`: mean time of an answer so far. With a
+    `level_s`: when the load reached its level (see `Shape`), `answer_s`: mean time of an answer so far, `flow_s`: as
+    of `is_oversaturated`. With a
     `warmup_s` it is that long after the load reached its level. Without one, as many answers as streams must have come
-    back (closed loop), or two mean answer times have passed at the level (open loop); at least 2 s, and at most a third
-    of the duration (or ten times what one request took by itself, and 20 s, where there is no duration).
+    back (closed loop), or two mean answer times have passed at the level (open loop), and in both a conversation more;
+    at least 2 s, and at most a third of the duration (or ten times what one request took by itself, the pauses of a
+    conversation, and 20 s, where there is no duration).
     """
     since_s = now.at_s - level_s
+    pauses_s = (traffic.turns - 1) * traffic.think_time_s
     if traffic.warmup_s is not None:
         return all_started and since_s >= traffic.warmup_s
     whole_s = duration_s(traffic)
-    most_s = max(USUAL_DURATION_S / 3, EXPECTED_TIMES * expected_s) if whole_s is None else whole_s * MOST_WARM_SHARE
+    most_s = USUAL_DURATION_S / 3 + pauses_s if whole_s is None else whole_s * MOST_WARM_SHARE
+    most_s = max(most_s, EXPECTED_TIMES * expected_s) if whole_s is None else most_s
     if since_s >= most_s and all_started:
         return True
     if not all_started or now.at_s < LEAST_WARM_S:
         return False
     if traffic.load == "closed":
         streams = traffic.concurrency or 1
-        return now.over >= (streams if traffic.ramp is None else max(streams, math.ceil(traffic.ramp.to)))
-    return answer_s is not None and since_s >= ANSWER_TIMES * answer_s
+        # The later turns of a conversation are longer than its first: each stream must have had all of them.
+        return now.over >= traffic.turns * (
+            streams if traffic.ramp is None else max(streams, math.ceil(traffic.ramp.to))
+        )
+    # Sessions come `turns` times more rarely than requests: the rate is right once a first conversation may have ended.
+    return answer_s is not None and since_s >= max((ANSWER_TIMES + traffic.turns - 1) * answer_s + pauses_s, flow_s)
 
 
 def failed_share(history: Sequence[Standing]) -> float | None:
@@ -117,9 +145,11 @@ def half_width(
         place = (int(sent_s / BIN_S) - first) // each
         if sent_s >= from_s and 0 <= place < BATCHES:
             batches[place].append(value)
-    if any(not one for one in batches):
-        return None
-    widths = [_relative_width(rates), _relative_width([median(one) for one in batches])]
+    widths = [_relative_width(rates)]
+    if ttft:  # without streaming there is none
+        if any(not one for one in batches):
+            return None
+        widths.append(_relative_width([median(one) for one in batches]))
     return None if None in widths else max(one for one in widths if one is not None)
 
 
@@ -131,36 +161,35 @@ def _relative_width(values: Sequence[float]) -> float | None:
     return t975(len(values) - 1) * math.sqrt(variance / len(values)) / middle
 
 
-def is_oversaturated(history: Sequence[Standing], traffic: Traffic, level_s: float, answer_s: float | None) -> bool:
+def is_oversaturated(
+    history: Sequence[Standing], traffic: Traffic, level_s: float, answer_s: float | None, flow_s: float = 0.0
+) -> bool:
     """Whether the queue of an open loop grows without end.
 
-    Over a stretch of at least 10 s at the load's level, and four times what an answer took at first: more requests
-    are on their way in each third of it than in the one before; it has grown by a tenth of what was sent, by more than
-    four standard deviations of what chance does to a stable queue (of Poisson arrivals, the number on their way has a
-    variance equal to its mean; bursts multiply it), and to more than twice its mean in the first third.
+    `answer_s`: what an answer took at first. The quick ones come back first, so that of lengths that vary it is far too
+    short; `flow_s` is how long nearly all take from their first token on, which no queue before the server adds to, and
+    until then a load that fills up looks like one that never ends.
+
+    Over a stretch of at least 10 s at the load's level, once it may have filled up: more requests are on their way in
+    each third of it than in the one before; it has grown by a tenth of what was sent, by more than four standard
+    deviations of what chance does to a stable queue (of Poisson arrivals, the number on their way has a variance equal
+    to its mean; bursts multiply it), by more than the arrivals of that stretch waver, and to more than twice its mean
+    in the first third.
     """
     if traffic.load == "closed" or answer_s is None or not history:
         return False
-    begin_s = level_s + 2 * answer_s
+    begin_s = level_s + 2 * answer_s + flow_s
     span = [one for one in history if one.at_s >= begin_s]
     thirds = len(span) // 3
     if thirds < 2 or span[-1].at_s - span[0].at_s < max(WATCHED_S, 2 * answer_s):
         return False
     means = [mean([one.in_flight for one in span[i * thirds : (i + 1) * thirds]]) for i in range(3)]
     grown = span[-1].in_flight - span[0].in_flight
-    chance = SIGMAS * math.sqrt(2 * max(1.0, means[0]) * _dispersion(traffic))
+    spread, sent = dispersion(traffic), span[-1].sent - span[0].sent
     return (
         means[0] < means[1] < means[2]
-        and grown > GROWTH_SHARE * (span[-1].sent - span[0].sent)
-        and grown > chance
+        and grown > GROWTH_SHARE * sent
+        and grown > SIGMAS * math.sqrt(2 * max(1.0, means[0]) * spread)
+        and grown > ARRIVAL_SIGMAS * math.sqrt(sent * spread)
         and span[-1].in_flight > TIMES_FIRST * max(1.0, span[0].in_flight)
     )
-
-
-def _dispersion(traffic: Traffic) -> float:
-    """Variance over mean of the arrivals in a long stretch; 1 for Poisson."""
-    if traffic.load == "burst":
-        return float(traffic.burst_size)
-    if traffic.load == "gamma":
-        return max(1.0, 1 / traffic.burstiness)
-    return TRACE_DISPERSION if traffic.load == "trace" else 1.0

@@ -136,6 +136,8 @@ class RunFigures:
     """Medians of the engine's own timings: engine_prefill_s, engine_decode_s."""
     is_open: bool = False
     """There was a schedule: ttft_s and e2el_s of objectives and of the cell count from it."""
+    drained: int = 0
+    """Answered after sending had stopped, so in part under less than the load."""
     cut: int = 0
     """On their way, or not even sent, when the load ended. Neither succeeded nor failed."""
     unjudged: int = 0

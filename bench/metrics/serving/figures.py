@@ -32,7 +32,8 @@ def run_figures(columns: Columns, serving: Serving, traffic: Traffic, slo: Seque
     """What one run shows, held against these objectives."""
     steady = window(columns, serving.warm_s, serving.stopped_s)
     of, starts = times(columns), columns.start_s
-    began = (starts >= steady.start_s) & (starts < steady.end_s)
+    # The window ends at an edge of bins; requests that began after that edge were sent under the same load.
+    began = (starts >= steady.start_s) & (starts <= max(steady.end_s, serving.stopped_s))
     over = (columns.done_s >= steady.start_s) & (columns.done_s < steady.end_s)
     order = np.argsort(starts, kind="stable")
     judged = [judge(of, starts, began, one) for one in slo]
@@ -64,6 +65,7 @@ def run_figures(columns: Columns, serving: Serving, traffic: Traffic, slo: Seque
         short_answers=int((answered & _short(columns, serving, traffic)).sum()),
         engine=_engine(columns, answered),
         is_open=columns.is_open,
+        drained=int((answered & (columns.done_s > serving.stopped_s)).sum()),
         cut=int((began & of.cut).sum()),
         unjudged=int((began & of.answered & ~(together.met | together.missed)).sum()) if together else 0,
         judged=float(together.counted.sum()) if together else 0.0,
@@ -113,14 +115,27 @@ def over(
 
 
 def _estimate(runs: Sequence[RunFigures], name: str, value: Callable[[RunFigures], float | None]) -> Estimate | None:
-    """Over replicates; of a single one, its own interval by batch means. None where a replicate has no such value."""
+    """Over replicates; of a single one, its own interval by batch means. None where a replicate has no such value.
+
+    Two replicates may agree by chance to the last request: the interval is never narrower than what was seen inside of
+    the runs allows for their mean.
+    """
     if len(runs) == 1:
         return runs[0].inside.get(name)
     values = [value(run) for run in runs]
     found = [one for one in values if one is not None]
     if len(found) < len(values):
         return None
-    return statistics.estimate(found) or (Estimate(sum(found) / len(found), None, None, len(found)) if found else None)
+    between = statistics.estimate(found)
+    if between is None:
+        return Estimate(sum(found) / len(found), None, None, len(found)) if found else None
+    spreads = [each.spread() for run in runs if (each := run.inside.get(name)) is not None]
+    known = [one for one in spreads if one is not None]
+    if len(known) < len(runs) or between.low is None or between.high is None:
+        return between
+    factor = math.exp(math.sqrt(sum(math.log1p(one) ** 2 for one in known)) / len(known))
+    low, high = min(between.low, between.value / factor), max(between.high, between.value * factor)
+    return Estimate(between.value, low, high, between.n)
 
 
 def _headline(run: RunFigures, name: str) -> float | None:

@@ -1,9 +1,11 @@
 """Assumptions, sources and reasons under a table of cells under load: a dollar without them means nothing."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bench.cost.api_prices import usd
+from bench.cost.billed import Bill
 from bench.metrics.serving.billed import Billed
 from bench.report.footnotes import merged, ranges
 from bench.report.serving.counters import Counted
@@ -32,32 +34,52 @@ LENGTHS = {
 
 def footnotes(rows: Sequence[ServingRow]) -> list[str]:
     """One sentence each, in reading order; those that do not hold for every row name the rows."""
-    grouped: dict[str, list[int]] = {}
+    grouped: dict[tuple[str, str], dict[str, list[int]]] = {}
     for number_, row in enumerate(rows, 1):
         texts = (*_dollar_notes(row), *_load_notes(row), *_server_notes(row), _machine_note(row), *_against(row))
         for text in texts:
-            grouped.setdefault(" ".join(text.split()), []).append(number_)
-    return [text if len(numbers) == len(rows) else f"{text} [{ranges(numbers)}]" for text, numbers in grouped.items()]
+            before, value, after = (_line(part) for part in ((text, "", "") if isinstance(text, str) else text))
+            grouped.setdefault((before, after), {}).setdefault(value, []).append(number_)
+    return [_merged(frame, values, len(rows)) for frame, values in grouped.items()]
 
 
-def _against(row: ServingRow) -> list[str]:
+Note = str | tuple[str, str, str]
+"""A sentence, or what stands before and after that of it in which rows differ."""
+
+
+def _merged(frame: tuple[str, str], values: dict[str, list[int]], rows: int) -> str:
+    before, after = frame
+    if len(values) > 1:
+        return before + "; ".join(f"{value} [{ranges(numbers)}]" for value, numbers in values.items()) + after
+    ((value, numbers),) = values.items()
+    text = f"{before}{value}{after}"
+    return text if len(numbers) == rows else f"{text} [{ranges(numbers)}]"
+
+
+def _line(text: str) -> str:
+    """Without line breaks, whatever a server said."""
+    return re.sub(r"\s+", " ", text)
+
+
+def _against(row: ServingRow) -> list[Note]:
     """What is to be said against a row: its failure, or the reasons in its verdict."""
     if row.figures is None:
         failure = row.failure
         if failure is None:
             return [f"{row.status}: no reason was recorded"]
-        return [f"{row.status}: {failure.reason}" + (f"; {failure.remedy}" if failure.remedy else "")]
-    found = [f"{reason.code}: {reason.text()}" for reason in row.verdict]
+        spent = f"; ${number(row.failed_runs_usd)} were spent on it" if row.failed_runs_usd else ""
+        return [f"{row.status}: {failure.reason}" + (f"; {failure.remedy}" if failure.remedy else "") + spent]
+    found: list[Note] = [(f"{reason.code}: ", reason.what, f": {reason.remedy}") for reason in row.verdict]
     if row.no_dollars_because:
         found.append(f"no dollars: {row.no_dollars_because}")
     return found
 
 
-def _load_notes(row: ServingRow) -> list[str]:
+def _load_notes(row: ServingRow) -> list[Note]:
     figures = row.figures
     if figures is None:
         return []
-    notes = [
+    notes: list[Note] = [
         "TTFT, TPOT, ITL and E2EL in ms, over requests sent in the steady window; n<… is how many it would take.",
     ]
     if is_open(row.traffic):
@@ -71,10 +93,11 @@ def _load_notes(row: ServingRow) -> list[str]:
             "those alone; '?' where the 95% interval of a share reaches to both sides."
         )
     for serving in row.servings[:1]:
-        notes.append(f"Prompts: {LENGTHS.get(serving.length_source, serving.length_source)}.")
+        notes.append(("Prompts: ", LENGTHS.get(serving.length_source, serving.length_source), "."))
     ended = dict.fromkeys(ENDED.get(one.ended, one.ended) for one in row.servings)
-    notes.append(f"Sending ended {' or '.join(ended)}.")
-    notes += [f"Steady window: {run.steady.note}." for run in figures.runs if run.steady.note]
+    notes.append(("Sending ended ", " or ".join(ended), "."))
+    odd = dict.fromkeys(run.steady.note for run in figures.runs if run.steady.note)
+    notes += [("Steady window: ", "; ".join(odd), ".")] if odd else []
     notes.append("Whole run: output tok/s with ramp and drain, beside those of the steady window.")
     statuses: dict[str, int] = {}
     for run in figures.runs:
@@ -82,23 +105,24 @@ def _load_notes(row: ServingRow) -> list[str]:
             if name not in ("ok", "cancelled"):
                 statuses[name] = statuses.get(name, 0) + count
     if statuses:
-        notes.append(f"Failed requests: {', '.join(f'{count} {name}' for name, count in sorted(statuses.items()))}.")
+        told = ", ".join(f"{count} {name}" for name, count in sorted(statuses.items()))
+        notes.append(("Failed requests: ", told, "."))
     interval = "replicates" if len(figures.runs) > 1 else "batch means of its one replicate"
-    notes.append(f"Replicates: {row.replicates}; ± is a 95% interval over {interval}.")
+    notes.append(("Replicates: ", str(row.replicates), f"; ± is a 95% interval over {interval}."))
     return notes
 
 
-def _server_notes(row: ServingRow) -> list[str]:
-    notes = [f"Probe: {note}." for serving in row.servings[:1] for note in serving.capabilities.notes]
+def _server_notes(row: ServingRow) -> list[Note]:
+    notes: list[Note] = [f"Probe: {note}." for serving in row.servings[:1] for note in serving.capabilities.notes]
     notes += [f"{note.rstrip('.')}." for note in dict.fromkeys(note for one in row.servings for note in one.notes)]
     own = [one.server for one in row.servings if one.server is not None]
     if own:
-        text = f"Server: ready after {number(max(one.load_s for one in own))} s"
+        text = f"ready after {number(max(one.load_s for one in own))} s"
         first = [one.first_request_s for one in own if one.first_request_s is not None]
-        notes.append(text + (f", first answer in {number(max(first))} s." if first else "."))
+        notes.append(("Server: ", text + (f", first answer in {number(max(first))} s" if first else ""), "."))
     told = _counted_text(row.counted)
     if told:
-        notes.append(told)
+        notes.append(("By the server's own counters: ", told, "."))
     return notes
 
 
@@ -114,21 +138,22 @@ def _counted_text(of: Sequence[Counted]) -> str:
     if waiting:
         parts.append(f"at most {number(max(waiting))} requests waiting")
     lengths = " and ".join(dict.fromkeys(f"{one.length_s:.3g} s" for one in of))
-    return f"By the server's own counters, over {lengths} of the window: {', '.join(parts)}." if parts else ""
+    return f"{', '.join(parts)} over {lengths} of the window" if parts else ""
 
 
-def _dollar_notes(row: ServingRow) -> list[str]:
-    of = row.dollars
+def _dollar_notes(row: ServingRow) -> list[Note]:
+    of, bill = row.dollars, row.bill
+    notes = [] if bill is None else _bill_notes(bill, row)
     if of is None:
-        return []
-    notes = _bill_notes(of, row) if of.bill is not None else _hour_notes(of)
-    return notes + _api_notes(of)
+        return notes
+    notes += _hour_notes(of) if bill is None else [_check_text(of.checked)]
+    return [*notes, *_api_notes(of)]
 
 
-def _hour_notes(of: ServingDollars) -> list[str]:
+def _hour_notes(of: ServingDollars) -> list[Note]:
     assert of.rate is not None
     idle = " (nothing idle; at 50% every dollar here doubles)" if of.utilisation == 1 else ""
-    notes = [
+    notes: list[Note] = [
         f"Hardware price: {of.rate.basis}; of {of.whose}.",
         f"Utilisation {percent(of.utilisation)}: the share of what the machine serves at this load that it does serve "
         f"in its paid hours{idle}.",
@@ -143,34 +168,39 @@ def _hour_notes(of: ServingDollars) -> list[str]:
     if of.asleep is not None:
         duty = of.asleep.duty
         notes.append(
-            f"Asleep: on for {percent(duty.share)} of the month with {number(duty.starts_per_month)} starts of "
-            f"{number(duty.cold_start_s)} s that serve nothing: ${number(of.asleep.usd_per_month)} a month for up to "
-            f"{number(of.asleep.capacity_requests_per_month.value)} requests."
+            (
+                f"Asleep: on for {percent(duty.share)} of the month with {number(duty.starts_per_month)} starts that "
+                f"serve nothing: ${number(of.asleep.usd_per_month)} a month; ",
+                f"{number(duty.cold_start_s)} s a start, up to "
+                f"{number(of.asleep.capacity_requests_per_month.value)} requests",
+                ".",
+            )
         )
     if of.not_asleep_because:
         notes.append(f"At the duty cycle: not available: {of.not_asleep_because}.")
     return notes
 
 
-def _bill_notes(of: ServingDollars, row: ServingRow) -> list[str]:
-    bill = of.bill
-    assert bill is not None
+def _bill_notes(bill: Bill, row: ServingRow) -> list[Note]:
     probe = "" if bill.probe_usd is None else f", ${number(bill.probe_usd)} of them for the probe"
-    runs = f", ${number(bill.failed_runs_usd)} for runs that failed" if bill.failed_runs_usd else ""
+    runs = f", ${number(bill.failed_runs_usd)} for runs without figures" if bill.failed_runs_usd else ""
     limit = "" if bill.allowance_usd is None else f" A run might spend ${number(bill.allowance_usd)}."
     ours = [one.spent_usd for one in row.servings if one.spent_usd is not None]
-    said = f" The runs counted ${number(sum(ours))} themselves." if ours else ""
-    notes = [
-        f"Billed as {bill.api}: ${number(bill.usd)} by the usage of {bill.counted:,} requests, warm-up and "
-        f"{bill.failed_counted:,} failed ones included{probe}{runs}.{limit}{said} $/Mtok: that of the requests over "
-        "the tokens of those that succeeded.",
+    said = f" The runs counted at most ${number(sum(ours))} themselves." if ours else ""
+    per_mtok = " $/Mtok: that of the requests over the tokens of those that succeeded."
+    notes: list[Note] = [
+        (
+            f"Billed as {bill.api}: ",
+            f"${number(bill.usd)} by the usage of {bill.counted:,} requests, warm-up and {bill.failed_counted:,} "
+            f"failed or cancelled ones included{probe}{runs}.{limit}{said}",
+            "" if row.dollars is None else per_mtok,
+        )
     ]
     if bill.uncounted:
         notes.append(
             f"{bill.uncounted:,} requests came without usage, so nobody knows what was charged for them: about "
             f"${number(bill.estimated_usd)} more by our own counts."
         )
-    notes.append(_check_text(of.checked))
     return notes
 
 
@@ -194,13 +224,13 @@ def _signed(dollars: float | None) -> str:
     return "$?" if dollars is None else f"{'-' if dollars < 0 else ''}${number(abs(dollars))}"
 
 
-def _api_notes(of: ServingDollars) -> list[str]:
+def _api_notes(of: ServingDollars) -> list[Note]:
     apis = ", ".join(
         f"{one.api} ({usd(one.model.tariff.tiers[0].input)} in, {usd(one.model.tariff.tiers[0].output)} out)"
         for one in of.apis
     )
     days = f"on {of.day}" if of.day == datetime.now(UTC).date() else f"as of {of.day}"
-    notes = [
+    notes: list[Note] = [
         f"vs API{' and break-even' if of.bill is None else ''}: against the cheapest of {apis} for the measured tokens "
         "(uncached, cached, output with reasoning), each request at the prices of its own size, "
         f"{days}. Break-even is the utilisation from which self-hosting is cheaper; above 100% is never, and '?' says "

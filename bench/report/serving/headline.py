@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from bench.metrics.percentiles import TooFew
 from bench.metrics.statistics import Estimate
 from bench.report.serving import table
-from bench.report.serving.frontier import Family, Point, families, good_usd
+from bench.report.serving.frontier import ALIKE, Family, Point, families, good_usd
 from bench.report.serving.row import ServingRow, engine_text, is_open, load_text
-from bench.report.table import number, percent
+from bench.report.table import WIDEST, number, percent, width
 from bench.schema import Slo
 
 
@@ -17,8 +17,22 @@ def headline(rows: Sequence[ServingRow]) -> str:
     if not priced:
         why = dict.fromkeys(row.no_dollars_because for row in rows if row.no_dollars_because)
         return f"No dollars: {'; '.join(map(str, why))}." if why else ""
-    row = min(priced, key=lambda one: _against(one))
-    return " ".join(part for part in (_cheapest(row), _within(rows)) if part)
+    met = [row for row in priced if row.meets]
+    row = min(met or priced, key=_cost)
+    if met:
+        return _cheapest(row, f"Cheapest here within {slo_text(row.slo)}")
+    missed = next((row for row in rows if row.meets is not None), None)
+    if missed is None:
+        return _cheapest(row, "Cheapest here")
+    return f"Within {slo_text(missed.slo)}: none of the loads measured here. {_cheapest(row, 'Cheapest without it')}"
+
+
+def _cost(row: ServingRow) -> float:
+    """What a row is ranked by: dollars over the cheapest API's, made of the requests that met the objectives alone
+    where there are any and the row meets them."""
+    good = good_usd(row) if row.meets else None
+    assert row.dollars is not None
+    return _against(row) * (1.0 if good is None else good.value / row.dollars.usd_per_mtok.value)
 
 
 def _against(row: ServingRow) -> float:
@@ -28,7 +42,7 @@ def _against(row: ServingRow) -> float:
     return best.ratio.value
 
 
-def _cheapest(row: ServingRow) -> str:
+def _cheapest(row: ServingRow, first: str) -> str:
     of = row.dollars
     assert of is not None
     assert of.cheapest is not None
@@ -39,10 +53,11 @@ def _cheapest(row: ServingRow) -> str:
         f"{number(tokens.prompt / tokens.requests)} in and {number(tokens.output / tokens.requests)} out"
     )
     doubt = f" (verdict: {table.verdict(row)})" if row.verdict else ""
+    asks = f"{best.api} asks ${number(best.usd_per_mtok)} for the same tokens"
     if of.bill is not None:
         return (
-            f"Billed: {whose}: ${number(of.usd_per_mtok.value)} per million tokens as {of.bill.api} charged{doubt}; "
-            f"{best.api} asks ${number(best.usd_per_mtok)} for the same tokens (quality not compared)."
+            f"{first.replace('Cheapest', 'Billed', 1)}: {whose}: ${number(of.usd_per_mtok.value)} per million tokens "
+            f"as {of.bill.api} charged{doubt}; {asks} (quality not compared)."
         )
     if table.doubt(best):
         outcome = "and whether self-hosting is ever cheaper cannot be told: the interval reaches to both sides"
@@ -51,10 +66,19 @@ def _cheapest(row: ServingRow) -> str:
     else:
         outcome = f"so self-hosting is cheaper from {percent(best.break_even_utilisation)} utilisation on"
     return (
-        f"Cheapest here: {whose}: ${range_text(of.usd_per_mtok)} per million tokens at {percent(of.utilisation)} "
-        f"utilisation{_seen(row)}{doubt}. {best.api} asks ${number(best.usd_per_mtok)} for the same tokens, {outcome} "
+        f"{first}: {whose}: ${range_text(of.usd_per_mtok)} per million tokens{_good(row)} at "
+        f"{percent(of.utilisation)} utilisation{_seen(row)}{doubt}. {asks}, {outcome} "
         "(quality not compared)."
     )
+
+
+def _good(row: ServingRow) -> str:
+    """Beside it, what those cost that met the objectives, where not all did."""
+    good = good_usd(row) if row.meets else None
+    assert row.dollars is not None
+    if good is None or good.value < row.dollars.usd_per_mtok.value * (1 + ALIKE):
+        return ""
+    return f" (${range_text(good)} of requests that met it)"
 
 
 def _seen(row: ServingRow) -> str:
@@ -71,30 +95,13 @@ def _seen(row: ServingRow) -> str:
 
 def range_text(of: Estimate) -> str:
     """The interval where there is one, else the value."""
-    if of.low is None or of.high is None:
+    half = of.spread()
+    if of.low is None or of.high is None or half is None:
         return number(of.value)
+    if half >= WIDEST:
+        return f"{number(of.value)} {width(half)}"
     low, high = number(of.low), number(of.high)
     return low if low == high else f"{low}–{high}"
-
-
-def _within(rows: Sequence[ServingRow]) -> str:
-    """What it costs within the objectives, of the whole report: the cheapest row that met them all."""
-    asked = next((row.slo for row in rows if row.slo), ())
-    if not asked:
-        return ""
-    within = f"Within {slo_text(asked)}"
-    met = [(usd.value, row) for row in rows if row.meets and (usd := good_usd(row)) is not None]
-    if not met:
-        judged = [row for row in rows if row.meets is not None]
-        none = bool(judged) and not any(row.meets for row in judged)
-        return f"{within}: none of the loads measured here." if none else ""
-    _, row = min(met, key=lambda pair: pair[0])
-    found = good_usd(row)
-    assert found is not None
-    return (
-        f"{within}, the cheapest load is {load_text(row.traffic)} ({table.model(row)} {table.precision(row)}): "
-        f"${range_text(found)} per million tokens of requests that met it all."
-    )
 
 
 def slo_text(slo: Sequence[Slo]) -> str:

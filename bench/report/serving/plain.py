@@ -1,13 +1,12 @@
 """A row under load as plain data for programs: SI units and dollars in the names, nothing rounded."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from bench.metrics.percentiles import TooFew
 from bench.metrics.serving import Flow, Objective, RunFigures, Spread
-from bench.metrics.statistics import Estimate
+from bench.report.figures import with_interval
 from bench.report.serving import table
 from bench.report.serving.frontier import Family, Point, families, good_usd
 from bench.report.serving.row import ServingDollars, ServingRow, engine_text, is_open, level, load_text
@@ -63,6 +62,7 @@ def flat(row: ServingRow) -> dict[str, Any]:
     line["slo_met"] = row.meets
     line["ended"] = "; ".join(dict.fromkeys(one.ended for one in row.servings)) or None
     line |= _of_dollars(row.dollars)
+    line |= _of_bill(row)
     line["no_dollars_because"] = row.no_dollars_because
     line["quality"] = "not compared"
     line["command"] = row.command
@@ -99,11 +99,6 @@ def _of_dollars(of: ServingDollars | None) -> dict[str, Any]:
     line |= with_interval("ratio_to_cheapest_api", None if best is None else best.ratio)
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
     line |= with_interval("full_load_ratio_to_cheapest_api", None if best is None else best.break_even)
-    bill = None if of is None else of.bill
-    if bill is not None:
-        line |= {"billed_as": bill.api, "billed_usd": bill.usd, "billed_probe_usd": bill.probe_usd}
-        line |= {"billed_requests": bill.counted, "billed_failed_requests": bill.failed_counted}
-        line |= {"requests_without_usage": bill.uncounted, "allowance_usd": bill.allowance_usd}
     checked = None if of is None else of.checked
     if checked is not None:
         for name, side in (("input", checked.input), ("output", checked.output)):
@@ -111,6 +106,17 @@ def _of_dollars(of: ServingDollars | None) -> dict[str, Any]:
             line |= {f"unexplained_{name}_tokens": side.unexplained}
         line |= {"checked_requests": checked.requests, "billed_difference_usd": checked.usd_difference}
         line |= {"billed_unexplained_usd": checked.usd_unexplained}
+    return line
+
+
+def _of_bill(row: ServingRow) -> dict[str, Any]:
+    line: dict[str, Any] = {"failed_runs_usd": row.failed_runs_usd} if row.failed_runs_usd else {}
+    bill = row.bill
+    if bill is not None:
+        line |= {"billed_as": bill.api, "billed_usd": bill.usd, "billed_probe_usd": bill.probe_usd}
+        line |= {"billed_requests": bill.counted, "billed_failed_requests": bill.failed_counted}
+        line |= {"requests_without_usage": bill.uncounted, "requests_without_usage_usd": bill.estimated_usd}
+        line |= {"allowance_usd": bill.allowance_usd}
     return line
 
 
@@ -202,14 +208,6 @@ def _point(of: Point) -> dict[str, Any]:
         "slo_met": of.row.meets,
         "on_front": of.on_front,
     }
-
-
-def with_interval(name: str, of: Estimate | None) -> dict[str, float | None]:
-    """A value and the ends of its interval, never infinite."""
-    if of is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    ends = {name: of.value, f"{name}_low": of.low, f"{name}_high": of.high}
-    return {key: None if end == math.inf else end for key, end in ends.items()}
 
 
 def _value(of: float | TooFew | None) -> float | str | None:

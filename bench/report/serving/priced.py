@@ -8,6 +8,7 @@ from statistics import median
 from bench.cost import api_prices, billed, characters, hourly, owned
 from bench.cost import serving as cost
 from bench.cost.api_prices import ApiModel
+from bench.cost.billed import Bill
 from bench.cost.characters import Count
 from bench.cost.duty import Duty
 from bench.cost.hourly import HourlyRate
@@ -61,18 +62,26 @@ class Pricing:
 
 
 def priced(row: ServingRow, runs: Sequence[Run], pricing: Pricing) -> ServingRow:
-    """The row with its dollars, or why it has none."""
+    """The row with its dollars, or why it has none; what a paid endpoint charged is a fact all the same."""
     if row.figures is None or not runs:
         return row
+    paid_to = pricing.paid_by(row.servings[0])
+    bill = None if paid_to is None else _bill(row, runs, paid_to)
     if row.fatal:
-        return replace(row, no_dollars_because=row.fatal)
+        return replace(row, no_dollars_because=row.fatal, unpriced_bill=bill)
     try:
-        paid_to = pricing.paid_by(row.servings[0])
-        if paid_to is not None:
-            return replace(row, dollars=_billed(row, runs, pricing, paid_to))
+        if bill is not None:
+            return replace(row, dollars=_billed(row, runs, pricing, bill))
         return replace(row, dollars=_hosted(row, row.figures, runs, pricing))
     except InputError as error:
-        return replace(row, no_dollars_because=error.lines[0])
+        return replace(row, no_dollars_because=error.lines[0], unpriced_bill=bill)
+
+
+def _without_tokens(figures: ServingFigures) -> str:
+    """Why there are no tokens to price."""
+    if figures.tokens.requests and not figures.tokens.input:
+        return "nobody counted the tokens of a prompt: have the server send usage, or name its tokenizer (tokenizer:)"
+    return "no request was over inside the steady window; let it last longer (until.duration_s)"
 
 
 def _hosted(row: ServingRow, figures: ServingFigures, runs: Sequence[Run], pricing: Pricing) -> ServingDollars:
@@ -82,7 +91,7 @@ def _hosted(row: ServingRow, figures: ServingFigures, runs: Sequence[Run], prici
     utilisation = 1.0 if rate.kind == "serverless" else choices.utilisation
     mix, good = together([one.mix for one in runs]), together([one.good for one in runs])
     if not mix.whole.output:
-        raise InputError("no request was over inside the steady window; let it last longer (until.duration_s)")
+        raise InputError(_without_tokens(figures))
     rates = Rates(figures.total_tokens_per_s, figures.output_tokens_per_s, figures.requests_per_s)
     if min(rates.total_tokens_per_s.value, rates.output_tokens_per_s.value, rates.requests_per_s.value) <= 0:
         raise InputError("nothing was served in the steady window; let it last longer (until.duration_s)")
@@ -149,12 +158,12 @@ def _asleep(
         return None, error.lines[0]
 
 
-def _billed(row: ServingRow, runs: Sequence[Run], pricing: Pricing, api: ApiModel) -> ServingDollars:
+def _bill(row: ServingRow, runs: Sequence[Run], api: ApiModel) -> Bill:
     succeeded, failed, uncounted = (
         together([getattr(one, name) for one in runs]) for name in ("succeeded", "failed", "uncounted")
     )
     allowances = [one.spent.usd for one in row.servings if one.spent is not None and one.spent.usd < MOST_ALLOWED_USD]
-    found = billed.bill(
+    return billed.bill(
         api,
         succeeded,
         failed,
@@ -163,17 +172,19 @@ def _billed(row: ServingRow, runs: Sequence[Run], pricing: Pricing, api: ApiMode
         row.failed_runs_usd,
         max(allowances, default=None),
     )
-    if found.usd_per_mtok is None:
+
+
+def _billed(row: ServingRow, runs: Sequence[Run], pricing: Pricing, bill: Bill) -> ServingDollars:
+    if bill.usd_per_mtok is None:
         raise InputError("the server counted no tokens (usage), so nobody knows what it charged")
-    n = len(runs)
-    own = Estimate(found.usd_per_mtok, found.usd_per_mtok, found.usd_per_mtok, n)
+    own = Estimate(bill.usd_per_mtok, bill.usd_per_mtok, bill.usd_per_mtok, len(runs))
     share = pricing.choices.api_cached_share
     return ServingDollars(
         day=pricing.day,
-        mix=succeeded,
+        mix=bill.succeeded,
         usd_per_mtok=own,
-        apis=_same_text(row, cost.at_apis(succeeded, pricing.apis, own, None, 0.0, share)),
-        bill=found,
+        apis=_same_text(row, cost.at_apis(bill.succeeded, pricing.apis, own, None, 0.0, share)),
+        bill=bill,
         checked=check.together([one.checked for one in runs]),
     )
 

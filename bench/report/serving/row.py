@@ -75,6 +75,9 @@ class ServingRow:
     command: str | None = None
     stop: Stop | None = None
     failed_runs_usd: float = 0.0
+    """Of a paid endpoint: what runs cost of which no figure came."""
+    unpriced_bill: Bill | None = None
+    """Of a paid endpoint: what was spent for figures of which no dollar can be made."""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -83,6 +86,11 @@ class ServingRow:
         if self.cell.traffic is None:
             raise ValueError("not a cell under load")
         return self.cell.traffic
+
+    @property
+    def bill(self) -> Bill | None:
+        """What was spent at an endpoint that is paid by the token, whatever the verdict."""
+        return self.unpriced_bill if self.dollars is None else self.dollars.bill
 
     @property
     def meets(self) -> bool | None:

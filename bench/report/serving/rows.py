@@ -85,6 +85,10 @@ def _own(record: Record) -> tuple[str, str]:
 def _row(group: _Group, folder: Path, pricing: "priced.Pricing", slo: tuple[Slo, ...]) -> ServingRow:
     last = group.last
     spent = sum(one.spent_usd or 0.0 for one in group.failed)
+    whole = [one for one in group.measured if not _is_cut_short(one)]
+    if whole:  # a run that was cut short is shown where there is nothing better; what it cost counts all the same
+        spent += sum(one.serving.spent_usd or 0.0 for one in group.measured if one.serving and _is_cut_short(one))
+        group.measured = whole
     bare = ServingRow(
         group.cell,
         group.environment,
@@ -102,6 +106,7 @@ def _row(group: _Group, folder: Path, pricing: "priced.Pricing", slo: tuple[Slo,
     servings: list[Serving] = []
     tokens: list[Counted] = []
     lost: list[str] = []
+    lost_usd = 0.0
     for record in group.measured:
         serving = record.serving
         assert serving is not None
@@ -109,6 +114,7 @@ def _row(group: _Group, folder: Path, pricing: "priced.Pricing", slo: tuple[Slo,
             run = read_run(record, folder, slo, pricing.bounds, pricing.paid_by(serving))
         except InputError as error:
             lost.append(error.lines[0])
+            lost_usd += serving.spent_usd or 0.0
             continue
         runs.append(run)
         servings.append(serving)
@@ -117,17 +123,22 @@ def _row(group: _Group, folder: Path, pricing: "priced.Pricing", slo: tuple[Slo,
     if not runs:
         facts = tuple(one.serving for one in group.measured if one.serving is not None)
         failure = Failure(reason=lost[0].removesuffix(f"; {REMEDY}"), remedy=REMEDY if REMEDY in lost[0] else None)
-        return replace(bare, status="invalid", failure=failure, servings=facts)
+        return replace(bare, status="invalid", failure=failure, servings=facts, failed_runs_usd=spent + lost_usd)
     figures = over([one.figures for one in runs], servings, group.cell, group.environment)
     row = replace(
         bare,
         replicates=len(runs),
+        failed_runs_usd=spent + lost_usd,
         servings=tuple(servings),
         figures=figures,
         verdict=(*figures.reasons, *_missing(lost, group.failed)),
         counted=tuple(tokens),
     )
     return priced.priced(row, runs, pricing)
+
+
+def _is_cut_short(record: Record) -> bool:
+    return record.serving is not None and record.serving.ended in ("interrupted", "money")
 
 
 def _missing(lost: Sequence[str], failed: Sequence[Record]) -> list[Reason]:

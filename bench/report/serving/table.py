@@ -63,8 +63,8 @@ def _whole(row: ServingRow) -> str:
 
 def _mean(kind: str) -> Text:
     def text(row: ServingRow) -> str:
-        if row.figures is None or not row.figures.tokens.requests:
-            return NONE
+        if row.figures is None or not row.figures.tokens.requests or not getattr(row.figures.tokens, kind):
+            return NONE  # no prompt has no tokens: nobody counted them
         return number(getattr(row.figures.tokens, kind) / row.figures.tokens.requests)
 
     return text

@@ -1,6 +1,5 @@
 """What was really loaded: bytes counted in the tensors themselves, not taken from a formula."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from transformers import AutoModelForCausalLM
 
 from bench.metrics import footprint
 from bench.models import builtin, catalogue, hub
+from bench.models.checksum import checksum
 from bench.runners.transformers.load import Loaded
 from bench.runners.transformers.loop import input_device
 from bench.schema import Accelerator, Model, ModelFacts
@@ -46,7 +46,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         max_positions=getattr(config, "max_position_embeddings", None),
         random_weights=loaded.random_weights,
         weights_id=None if loaded.random_weights else _weights_id(model),
-        files={} if loaded.random_weights else {path.name: _checksum([path]) or "" for path in _weight_files(model)},
+        files={} if loaded.random_weights else {path.name: checksum([path]) or "" for path in _weight_files(model)},
         config=footprint.sizes(config.to_dict()),
         dtype=str(network.dtype).removeprefix("torch."),
         device=str(input_device(network)),
@@ -130,7 +130,7 @@ def _weights_id(model: Model) -> str | None:
             commit = hub.commit(model)
             return None if commit is None else f"commit:{commit}"
         case _:
-            return _checksum(_weight_files(model))
+            return checksum(_weight_files(model))
 
 
 def _weight_files(model: Model) -> list[Path]:
@@ -144,17 +144,3 @@ def _weight_files(model: Model) -> list[Path]:
         case _:
             folder = Path(model.source)
     return [folder / model.gguf_file] if model.gguf_file else sorted(folder.glob("*.safetensors"))
-
-
-def _checksum(paths: list[Path]) -> str | None:
-    """Over names, sizes and the first and last MiB of each file: hashing 140 GB would take longer than the run."""
-    digest = hashlib.sha256()
-    edge = 1024 * 1024
-    for path in paths:
-        size = path.stat().st_size
-        digest.update(f"{path.name}:{size}".encode())
-        with path.open("rb") as handle:
-            digest.update(handle.read(edge))
-            handle.seek(max(0, size - edge))
-            digest.update(handle.read(edge))
-    return f"edges-sha256:{digest.hexdigest()[:16]}" if paths else None
