@@ -12,7 +12,14 @@ from bench.sensors import environment
 ALONE = {
     *("test_cached_prompts", "test_compare", "test_execute", "test_hardware", "test_offline", "test_peer_defects"),
     *("test_readme", "test_runner_contract", "test_selftest", "test_sensors", "test_transformers"),
-    *("test_client_truth", "test_load_faults", "test_selftest_load", "test_servers_real", "test_under_load"),
+    *(
+        "test_client_truth",
+        "test_find_max",
+        "test_load_faults",
+        "test_selftest_load",
+        "test_servers_real",
+        "test_under_load",
+    ),
 }
 """Files whose tests time something, or run an engine that wants every core: nothing else runs beside them."""
 

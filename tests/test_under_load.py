@@ -13,7 +13,9 @@ import pytest
 from bench import traces
 from bench.errors import InputError
 from bench.measure.serving import conductor, phases, stopping
+from bench.measure.serving.crew import LostClientError
 from bench.measure.serving.orders import BIN_S, Command, share
+from bench.measure.serving.silence import Silence
 from bench.measure.serving.spending import Purse
 from bench.measure.serving.stopping import Standing
 from bench.measure.serving.tally import Lags, Tally
@@ -393,3 +395,19 @@ def test_a_real_server_is_started_filled_and_stopped(tmp_path: Path, monkeypatch
     assert served.text_tokens
     assert not any(one.cached_tokens for one in requests if one.index > 4)
     assert (tmp_path / "logs" / "cell.0.real.server.log").exists()
+
+
+def test_a_load_generator_that_hangs_is_not_waited_for() -> None:
+    """Neither one that says nothing, nor one that goes on sending."""
+    silence = Silence(2)
+    silence.broken_by(0, 40.0)
+    with pytest.raises(LostClientError, match="load generator 2 has said nothing"):
+        silence.check(41.0, None, False)
+    silence.broken_by(1, 40.0)
+    silence.check(41.0, 20.0, False)
+    with pytest.raises(LostClientError, match="goes on sending"):
+        silence.check(55.0, 20.0, False)
+    silence.check(55.0, 20.0, True)
+    for worker in range(2):
+        silence.over(worker)
+    silence.check(500.0, 20.0, False)

@@ -20,6 +20,7 @@ from bench.measure.serving.health import Machine, Metrics
 from bench.measure.serving.live import Merged
 from bench.measure.serving.orders import SNAPSHOT_S, Command, Orders, Word, Words, share
 from bench.measure.serving.phases import Announce, Ground
+from bench.measure.serving.silence import Silence
 from bench.models import sample_text
 from bench.schema import Allowance, Capabilities, ClientFacts, Ended, Endpoint, Job, Live, ServerFacts, Serving, Window
 from bench.sensors import environment
@@ -131,6 +132,7 @@ class _Run:
         self._workers = len(crew.pids)
         self._merged = Merged(self._workers, self._traffic.until.half_width is not None)
         self._facts: dict[int, ClientFacts] = {}
+        self._silence = Silence(self._workers)
         self._finished_s: float = 0.0
         self._epoch_ns = 0
         self._warm_s: float | None = None
@@ -176,6 +178,7 @@ class _Run:
                 next_s += SNAPSHOT_S * (1 + (now_s - next_s) // SNAPSHOT_S)
                 self._tick(now_s)
             self._notice_end(now_s)
+            self._silence.check(now_s, self._stop_s, self._stopped_s is not None)
             if self._stopped_s is not None and drained_s == float("inf"):
                 drained_s = self._stopped_s + self._drain_s()
             if now_s > drained_s:
@@ -191,8 +194,10 @@ class _Run:
             if word.snapshot is not None:
                 self._merged.take(worker, word.snapshot)
                 self._finished_s = max(self._finished_s, word.snapshot.at_s)
+            self._silence.broken_by(worker, self._now_s())
             if word.facts is not None:
                 self._facts[worker] = word.facts
+                self._silence.over(worker)
 
     def _heard(self, timeout_s: float) -> list[tuple[int, Word]]:
         """What they say; raises what one of them failed with."""
