@@ -77,6 +77,14 @@ def usd(server: Mocked) -> float:
     return sum(one.prompt_tokens * USD_IN + one.tokens * USD_OUT for one in server.truth())
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Where the tests run in the background, a shell has Ctrl-C ignored, and every child inherits that."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
 def test_offline_and_served_cells_of_one_config(tmp_path: Path, server: Mocked) -> None:
     path = tmp_path / "both.yaml"
     path.write_text(

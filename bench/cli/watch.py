@@ -10,7 +10,7 @@ from bench.models import catalogue
 
 if TYPE_CHECKING:
     from bench.execute.run import Standing
-    from bench.schema import Job, Live, Record, Stop
+    from bench.schema import Cell, Job, Live, Record, Stop
 
 
 class TerminalWatcher:
@@ -49,7 +49,7 @@ class TerminalWatcher:
         arm = f" arm {job.cell.arm}" if job.cell.arm > 1 else ""
         load = f"batch {work.batch_size}" if job.cell.traffic is None else job.cell.traffic.label()
         self._head = (
-            f"[{standing.done + 1}/{standing.at_least}] {catalogue.label(job.cell.model)} {job.cell.precision.name} "
+            f"[{standing.done + 1}/{standing.at_least}] {_what(job.cell)} "
             f"{load} {work.input_tokens}→{work.output_tokens}{arm} replicate {job.replicate + 1}"
         )
         width = standing.half_width
@@ -96,14 +96,22 @@ class TerminalWatcher:
             self._stream.flush()
 
 
+def _what(cell: "Cell") -> str:
+    """Model and precision; of an endpoint that runs what it runs, the name that it is asked for."""
+    if catalogue.kind(cell.model) == "served" and cell.model.source == "served":
+        return str(cell.runner.options.get("model") or "served")
+    return f"{catalogue.label(cell.model)} {cell.precision.name}"
+
+
 def _why(stop: "Stop | None") -> str:
     """That no replicate of this cell follows, and why."""
     if stop is None or stop.ending in ("hopeless", "failures"):
         return ""
-    width = "" if stop.half_width is None else f" ±{stop.half_width:.1%}"
-    if stop.ending == "target":
-        return f", done:{width} is within ±{stop.target:.1%}"
-    return f", done:{width}, the {stop.ending.replace('-', ' ')} ended before ±{stop.target:.1%}"
+    ended = f"the {stop.ending.replace('-', ' ')} ended before ±{stop.target:.1%}"
+    if stop.half_width is None:
+        return f", done: {ended}"
+    width = f"±{stop.half_width:.1%}"
+    return f", done: {width} is within ±{stop.target:.1%}" if stop.ending == "target" else f", done: {width}, {ended}"
 
 
 def duration(seconds: float) -> str:
