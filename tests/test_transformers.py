@@ -98,6 +98,7 @@ def test_the_builtin_model_writes_english() -> None:
     assert facts.weights_id.startswith("sha256:")
 
 
+@pytest.mark.slow
 def test_a_gguf_file_gives_the_tokens_of_its_conversion() -> None:
     source = builtin.gguf_file("smollm2-135m")
     converted, _ = load("builtin:smollm2-135m", Plain(name="bf16"))
@@ -200,6 +201,7 @@ def test_a_folder_without_weights_is_refused(tiny: Path, tmp_path: Path) -> None
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_hub_id_without_network_says_what_to_check(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(UnsupportedError) as refused:
