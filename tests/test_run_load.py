@@ -15,6 +15,7 @@ import pytest
 
 from bench.cli.live_view import LiveView
 from bench.execute import under_load
+from bench.execute.interrupts import interrupts
 from bench.execute.worker import Message
 from bench.measure.serving import marks
 from bench.schema import Live
@@ -80,6 +81,7 @@ def usd(server: Mocked) -> float:
 @pytest.fixture(autouse=True)
 def _ctrl_c_is_heard() -> Iterator[None]:
     """Where the tests run in the background, a shell has Ctrl-C ignored, and every child inherits that."""
+    interrupts.forget()  # what a test before this one in the same process has left held
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, usual)
@@ -319,7 +321,6 @@ out.flush()
 def test_ctrl_c_while_the_load_is_announced_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes while the parent draws: what was read and not heard yet is heard, and "stop" is said."""
     from bench.execute import child
-    from bench.execute.interrupts import interrupts
     from tests.underload import job, traffic
 
     said = Message(phase="load").model_dump_json() + "\n" + Message(phase="unheard").model_dump_json() + "\n"
