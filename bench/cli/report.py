@@ -90,18 +90,10 @@ def report(
 
 
 def _objectives(texts: list[str] | None) -> "tuple[Slo, ...] | None":
-    """Raises InputError naming the option."""
-    from bench.errors import InputError
-    from bench.metrics.serving.slo import parse
+    """Those of the command line; None where there are none. Raises InputError naming the option."""
+    from bench.cli.under_load import objectives
 
-    if texts is None or not texts:
-        return None
-    try:
-        return tuple(parse(text) for text in texts)
-    except InputError as error:
-        raise InputError(
-            *(f"--{line}" if line.startswith("slo ") else f"--slo: {line}" for line in error.lines)
-        ) from None
+    return objectives((), texts) or None
 
 
 def _text(found: "Sequence[Row]", under_load: "Sequence[ServingRow]", form: str, percentiles: bool) -> str:

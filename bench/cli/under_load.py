@@ -19,7 +19,8 @@ def objectives(planned: "tuple[Slo, ...]", given: "list[str] | None") -> "tuple[
     try:
         return tuple(slo.parse(one) for one in given)
     except InputError as error:
-        raise InputError(f"--slo: {error.lines[0].removeprefix('--slo: ')}") from None
+        # The parser says "slo 'TEXT': …", which names the option but for its dashes.
+        raise InputError(*(f"--{line.removeprefix('--')}" for line in error.lines)) from None
 
 
 def with_limit(cost: "CostChoices", max_spend: float | None) -> "CostChoices":

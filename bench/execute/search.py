@@ -13,6 +13,7 @@ from bench import runners, store
 from bench.errors import InputError
 from bench.execute import under_load
 from bench.execute.run import Bench, Measured, Standing, environment_of
+from bench.measure.serving import stopping
 from bench.metrics.serving import RunFigures, objectives
 from bench.metrics.serving.search import AGAIN, Found, Search
 from bench.schema import Cell, Job, Record, Sampling, Slo, Traffic
@@ -88,7 +89,7 @@ def _requests(family: Family) -> float | None:
     if until.requests is not None:
         return until.requests
     rate = min(_level(cell) for cell in family.cells)
-    return None if family.is_closed else rate * (until.duration_s or under_load.DURATION_S)
+    return None if family.is_closed else rate * (until.duration_s or stopping.USUAL_DURATION_S)
 
 
 def run(

@@ -8,13 +8,10 @@ from bench import traces
 from bench.cost import billed
 from bench.cost.api_prices import ApiModel
 from bench.errors import InputError
-from bench.measure.serving import marks, salvage
+from bench.measure.serving import marks, salvage, stopping
 from bench.metrics.latency import Times
 from bench.metrics.serving import RunFigures
 from bench.schema import Allowance, Failure, Record, Slo, Traffic
-
-DURATION_S = 60.0
-"""Of a load that nothing else ends."""
 
 AROUND_S = 300.0
 """For what comes before and after the load itself: probing, warming up, letting requests finish."""
@@ -30,7 +27,7 @@ NOTE = ".begun.json"
 
 def timeout_s(traffic: Traffic, limit_s: float) -> float:
     """The limit for a child whose load may by itself last longer than `limit_s`, which then is for the rest."""
-    duration = traffic.until.duration_s or DURATION_S
+    duration = traffic.until.duration_s or stopping.USUAL_DURATION_S
     ramp = 0.0 if traffic.ramp is None else traffic.ramp.over_s
     return max(limit_s, duration + ramp + (traffic.warmup_s or 0.0) + AROUND_S)
 

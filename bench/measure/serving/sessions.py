@@ -106,20 +106,8 @@ class Source:
         self._bytes -= len(talk.body)
         return talk
 
-    def put_back(self, talk: Talk) -> None:
-        """A session that could not be sent: it comes next."""
-        self._bytes += len(talk.body)
-        self._ready.appendleft(talk)
-
     def due_s(self) -> float | None:
         """When the next session is due; None when the plan has ended (or has no times)."""
         if not self._ready:
             self.make_one()
         return self._ready[0].due_s if self._ready else None
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the plan has ended and everything of it was taken."""
-        if not self._ready:
-            self.make_one()
-        return not self._ready
