@@ -7,6 +7,7 @@ knows a runner's name. `docs/adding-a-runner.md` shows a whole one.
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -14,7 +15,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from pydantic import BaseModel
 
 from bench.errors import InputError, nearest
-from bench.schema import Endpoint, Environment, Model, ModelFacts, Precision
+from bench.schema import Endpoint, Environment, Model, ModelFacts, Precision, Profile
 
 GROUP = "bench.runners"
 
@@ -100,6 +101,54 @@ class CountsTokens(Protocol):
 
         Called when nothing is timed any more.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text as a model's own tokenizer has it, without begin or end tokens.
+
+    `prefix` is what the model reads before a text's first token (its begin-of-sequence token, else its end token; None
+    where there is neither). `first_bytes`: UTF-8 bytes of the first token, which stays unscored without a prefix.
+    """
+
+    tokens: Sequence[int]
+    prefix: int | None
+    first_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class ScoresText(Protocol):
+    """A runner that says how likely each token of a text is. Called after `load`, never while something is timed."""
+
+    def encode(self, text: str) -> Encoded:
+        """Raises UnsupportedError where there is no tokenizer, or one that is not this model's."""
+        ...
+
+    def logits(self, rows: Sequence[Sequence[int]]) -> Any:
+        """Logits of every position, a torch tensor (B, S, V) in any floating-point type on any device.
+
+        Row b, position s: of the token after the first s + 1 of row b, each row read by itself from its beginning.
+        """
+        ...
+
+
+@runtime_checkable
+class RunsTasks(Protocol):
+    """A runner whose loaded model lm-eval can ask."""
+
+    def language_model(self) -> Any:
+        """An `lm_eval.api.model.LM` around the loaded model. Raises UnsupportedError where lm-eval is not installed."""
+        ...
+
+
+@runtime_checkable
+class Profiles(Protocol):
+    """A runner that can say which operators its time goes to."""
+
+    def profile(self, prompts: Sequence[Sequence[int]], output_tokens: int, facts: ModelFacts) -> Profile:
+        """Generate under a profiler: the prefill and `output_tokens` − 1 decode steps. Called warm, off the clock."""
         ...
 
 

@@ -8,25 +8,39 @@ Models here ignore unknown keys, so that a record written by a newer version sti
 `extra="forbid"` (`bench/plan/`), so that a misspelt key never becomes a silent default.
 """
 
-from bench.schema.choices import (
-    PRECISIONS,
-    Checkpoint,
-    FourBit,
-    Int8,
-    Model,
-    Plain,
-    Precision,
-    Protocol,
-    RunnerChoice,
-    Sampling,
-    Served,
-    Sweep,
-    Workload,
-)
+from bench.schema.choices import Model, Protocol, RunnerChoice, Sampling, Sweep, Workload
 from bench.schema.cost import Attribution, CostChoices, OneOff, Owned, PriceKind
 from bench.schema.machine import Accelerator, Ceiling, Ceilings, DeviceState, Edge, Environment
 from bench.schema.measured import Energy, Measurement, Memory, ModelFacts, Round, Window
-from bench.schema.noun import DEFAULT_RUNNER, SCHEMA_VERSION, Ending, Noun, Status
+from bench.schema.noun import DEFAULT_RUNNER, SCHEMA_VERSION, Ending, Noun, Purpose, Status
+from bench.schema.precision import (
+    PRECISIONS,
+    Checkpoint,
+    FourBit,
+    Hqq,
+    Int8,
+    KvCache,
+    Packed,
+    Plain,
+    Precision,
+    Quanto,
+    Served,
+    TorchAo,
+    TorchAoInt4,
+)
+from bench.schema.quality import (
+    Against,
+    Operator,
+    OpKind,
+    PhaseProfile,
+    Profile,
+    QualityChoices,
+    QualityInput,
+    QualityPass,
+    Scored,
+    TaskChoice,
+    TaskResult,
+)
 from bench.schema.record import Cell, Failure, Job, Record, Stop
 from bench.schema.request import CountSource, Request, RequestStatus
 from bench.schema.serving import (
@@ -59,6 +73,7 @@ __all__ = [
     "PRECISIONS",
     "SCHEMA_VERSION",
     "Accelerator",
+    "Against",
     "Allowance",
     "Attribution",
     "Capabilities",
@@ -78,8 +93,10 @@ __all__ = [
     "Environment",
     "Failure",
     "FourBit",
+    "Hqq",
     "Int8",
     "Job",
+    "KvCache",
     "LengthSource",
     "Lengths",
     "Live",
@@ -91,12 +108,22 @@ __all__ = [
     "ModelFacts",
     "Noun",
     "OneOff",
+    "OpKind",
+    "Operator",
     "Owned",
+    "Packed",
+    "PhaseProfile",
     "Plain",
     "Precision",
     "PriceKind",
+    "Profile",
     "Prompts",
     "Protocol",
+    "Purpose",
+    "QualityChoices",
+    "QualityInput",
+    "QualityPass",
+    "Quanto",
     "Ramp",
     "Record",
     "Request",
@@ -104,6 +131,7 @@ __all__ = [
     "Round",
     "RunnerChoice",
     "Sampling",
+    "Scored",
     "Served",
     "ServerFacts",
     "ServerSample",
@@ -114,6 +142,10 @@ __all__ = [
     "Status",
     "Stop",
     "Sweep",
+    "TaskChoice",
+    "TaskResult",
+    "TorchAo",
+    "TorchAoInt4",
     "Traffic",
     "Until",
     "Window",

@@ -1,11 +1,13 @@
 """Written by people: what to measure, how often, and at which prices."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from bench.schema.cost import CostChoices
 from bench.schema.noun import DEFAULT_RUNNER, Noun
+from bench.schema.precision import Precision
+from bench.schema.quality import QualityChoices
 from bench.schema.traffic import Slo, Traffic
 
 
@@ -21,56 +23,6 @@ class Model(Noun):
     gguf_file: str | None = Field(None, description="name of the GGUF file inside a hub repository or a folder")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the checkpoint")
     allow_pickle: bool = Field(False, description="load pickled weights (.bin), which can run any code")
-
-
-class Plain(Noun):
-    """Weights in one floating-point type, computed in it."""
-
-    name: Literal["fp32", "fp16", "bf16"]
-
-
-class Checkpoint(Noun):
-    """A checkpoint that is already quantised (GPTQ, AWQ, compressed-tensors, GGUF blocks), loaded as it is stored."""
-
-    name: Literal["checkpoint"]
-
-
-class Int8(Noun):
-    """bitsandbytes LLM.int8(): int8 weights and activations, outlier columns kept in 16 bits."""
-
-    name: Literal["int8"]
-    threshold: float = Field(
-        6.0, ge=0, allow_inf_nan=False, description="activations above this are computed in 16 bits"
-    )
-
-
-class FourBit(Noun):
-    """bitsandbytes 4-bit weights, dequantised block by block before each product."""
-
-    name: Literal["nf4", "fp4"]
-    double_quant: bool = Field(False, description="quantise the scales too")
-    compute_dtype: Literal["bf16", "fp16", "fp32"] = Field("bf16", description="type of the product")
-
-
-class Served(Noun):
-    """Whatever the server at an endpoint runs; nothing is asked of it."""
-
-    name: Literal["served"]
-
-
-Precision = Annotated[Plain | Checkpoint | Int8 | FourBit | Served, Field(discriminator="name")]
-
-
-PRECISIONS: dict[str, type[Noun]] = {
-    "fp32": Plain,
-    "fp16": Plain,
-    "bf16": Plain,
-    "int8": Int8,
-    "nf4": FourBit,
-    "fp4": FourBit,
-    "checkpoint": Checkpoint,
-    "served": Served,
-}
 
 
 class RunnerChoice(Noun):
@@ -130,6 +82,7 @@ class Sweep(Noun):
     workloads: tuple[Workload | Traffic, ...]
     slo: tuple[Slo, ...] = ()
     protocol: Protocol = Protocol()
+    quality: QualityChoices | None = Field(None, description="also score a text at every precision")
     replicates: int = Field(5, ge=1, description="new processes a cell at least, interleaved over all cells")
     arms: int = Field(
         1, ge=1, le=8, description="measure every cell this many times over as if they were different: an A/A check"

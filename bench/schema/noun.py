@@ -11,6 +11,7 @@ DEFAULT_RUNNER = "transformers"
 
 
 Status = Literal["ok", "oom", "timeout", "unsupported", "crashed", "invalid"]
+Purpose = Literal["time", "quality", "profile"]
 Ending = Literal["target", "budget", "max-replicates", "failures", "hopeless"]
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from bench.schema.choices import Model, Precision, Protocol, RunnerChoice, Workload
+from bench.schema.choices import Model, Protocol, RunnerChoice, Workload
 from bench.schema.machine import Environment
 from bench.schema.measured import Measurement
-from bench.schema.noun import SCHEMA_VERSION, Ending, Noun, Status
+from bench.schema.noun import SCHEMA_VERSION, Ending, Noun, Purpose, Status
+from bench.schema.precision import Precision
+from bench.schema.quality import Profile, QualityInput, QualityPass, Scored
 from bench.schema.serving import Allowance, Serving
 from bench.schema.traffic import Traffic
 
@@ -24,6 +26,9 @@ class Cell(Noun):
     workload: Workload
     traffic: Traffic | None = Field(
         None, description="the load of a cell that is served; `workload` then holds its mean lengths and batch_size 1"
+    )
+    quality: QualityPass | None = Field(
+        None, description="of a cell that is scored and not timed; `workload` then is one window of the text"
     )
     protocol: Protocol = Protocol()
     arm: int = Field(1, ge=1, description="which of several equal cells; see Sweep.arms")
@@ -42,6 +47,8 @@ class Job(Noun):
     cell: Cell
     replicate: int = Field(ge=0)
     record_id: str = ""
+    purpose: Purpose = "time"
+    quality: QualityInput | None = None
     folder: str | None = Field(None, description="the run's folder, where the trace of a run under load is written")
     allowance: Allowance | None = Field(None, description="of money, for a run under load at a paid endpoint")
 
@@ -79,6 +86,9 @@ class Record(Noun):
     environment: Environment
     measurement: Measurement | None = None
     serving: Serving | None = Field(None, description="instead of a measurement, of a cell under load")
+    purpose: Purpose = Field("time", description="what the child was for; only the times of `time` are figures")
+    scored: Scored | None = Field(None, description="instead of a measurement, of a quality pass")
+    profile: Profile | None = Field(None, description="instead of a measurement, of a profile of this cell")
     spent_usd: float | None = Field(None, description="at a paid endpoint, by a run under load that failed")
     command: str | None = Field(None, description="what to type to measure this cell again")
     stop: Stop | None = None

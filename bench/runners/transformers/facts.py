@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM
 from bench.metrics import footprint
 from bench.models import builtin, catalogue, hub
 from bench.models.checksum import checksum
-from bench.runners.transformers.load import Loaded
+from bench.runners.transformers import kv_cache
+from bench.runners.transformers.loaded import Loaded
 from bench.runners.transformers.loop import input_device
 from bench.schema import Accelerator, Model, ModelFacts
 
@@ -41,7 +42,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
     return ModelFacts(
         parameters=parameters,
         weights_bytes=weights_bytes,
-        kv_bytes_per_token=_kv_bytes_per_token(network, config),
+        kv_bytes_per_token=kv_cache.bytes_per_token(network, config, loaded.kv_cache),
         vocab_size=config.vocab_size,
         max_positions=getattr(config, "max_position_embeddings", None),
         random_weights=loaded.random_weights,
@@ -109,16 +110,6 @@ def _storages(tensor: Any) -> Iterator[torch.Tensor]:
         yield state.absmax
         yield state.code
         state = getattr(state, "state2", None)
-
-
-def _kv_bytes_per_token(network: Any, config: Any) -> int | None:
-    heads = getattr(config, "num_key_value_heads", None) or getattr(config, "num_attention_heads", None)
-    layers = getattr(config, "num_hidden_layers", None)
-    hidden = getattr(config, "hidden_size", None)
-    if not (heads and layers and hidden):
-        return None
-    size = getattr(config, "head_dim", None) or hidden // config.num_attention_heads
-    return int(2 * layers * heads * size * torch.empty((), dtype=network.dtype).element_size())
 
 
 def _weights_id(model: Model) -> str | None:

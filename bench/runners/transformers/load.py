@@ -1,30 +1,21 @@
 """A model in memory: real weights through `from_pretrained`, or random ones at the true shapes."""
 
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, GgufConfig
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from bench.errors import DoesNotFitError, UnsupportedError
 from bench.models import builtin, catalogue
-from bench.runners.transformers import Options, random_weights
+from bench.runners.transformers import Options, packed, random_weights
+from bench.runners.transformers.loaded import Loaded, notes
 from bench.schema import FourBit, Int8, Model, Plain, Precision
+from bench.schema.precision import STORED
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-
-
-@dataclass
-class Loaded:
-    """A network ready to run, and what is to be said about it."""
-
-    network: Any
-    random_weights: bool
-    notes: list[str] = field(default_factory=list)
-    packed: bool = False
 
 
 def device(name: str) -> torch.device:
@@ -61,20 +52,20 @@ def _stored(model: Model, precision: Precision, options: Options, place: torch.d
     source, arguments = where(model)
     gguf = "gguf_file" in arguments
     config = AutoConfig.from_pretrained(source, **arguments)
-    _check_precision(precision, None if gguf else getattr(config, "quantization_config", None), gguf)
+    packed.check(precision, None if gguf else getattr(config, "quantization_config", None), gguf)
     _check_safe(model, source, gguf)
     keywords: dict[str, Any] = {**arguments, **_quantisation(precision), **_placement(options, place)}
     if gguf:
-        return _from_gguf(source, keywords, precision, place)
+        return packed.from_gguf(source, keywords, precision, place)
     keywords["use_safetensors"] = None if model.allow_pickle else True
     network = AutoModelForCausalLM.from_pretrained(source, **keywords).eval()
-    notes = _notes(precision, place)
+    said = notes(precision, place)
     if network._forward_pre_hooks:
         # compressed-tensors unpacks its weights at the first forward; do it now, and count what is then there.
         with torch.inference_mode():
             network(torch.zeros((1, 1), dtype=torch.long, device=network.device))
-        notes.append("packed weights are unpacked on loading: transformers computes on dense ones")
-    return Loaded(network, random_weights=False, notes=notes, packed=precision.name == "checkpoint")
+        said.append("packed weights are unpacked on loading: transformers computes on dense ones")
+    return Loaded(network, random_weights=False, notes=said, packed=precision.name in STORED)
 
 
 def where(model: Model) -> tuple[str | Path, dict[str, Any]]:
@@ -91,21 +82,6 @@ def where(model: Model) -> tuple[str | Path, dict[str, Any]]:
     if model.gguf_file is not None:
         arguments["gguf_file"] = model.gguf_file
     return model.source, arguments
-
-
-def _check_precision(precision: Precision, stored: Any, gguf: bool) -> None:
-    if precision.name == "served":
-        raise UnsupportedError("served is what an endpoint runs, no precision to load weights in", "name one: bf16, …")
-    if precision.name == "checkpoint":
-        if stored is None and not gguf:
-            raise UnsupportedError("this checkpoint is not quantised", "name a precision: bf16, int8, nf4, …")
-    elif stored is not None:
-        settings = stored if isinstance(stored, dict) else stored.to_dict()
-        method = str(getattr(settings.get("quant_method"), "value", settings.get("quant_method")))
-        raise UnsupportedError(
-            f"this checkpoint is already quantised ({method}) and cannot be loaded as {precision.name}",
-            "use precision: checkpoint",
-        )
 
 
 def _check_safe(model: Model, source: str | Path, gguf: bool) -> None:
@@ -164,32 +140,6 @@ def _placement(options: Options, place: torch.device) -> dict[str, Any]:
     return found
 
 
-def _from_gguf(source: str | Path, keywords: dict[str, Any], precision: Precision, place: torch.device) -> Loaded:
-    if precision.name == "checkpoint":
-        # Blocks stay packed only where a kernel exists; transformers would silently unpack them otherwise.
-        keywords["dtype"] = torch.float32
-        network = AutoModelForCausalLM.from_pretrained(source, **keywords)
-        if not any(type(module).__name__.startswith("Gguf") for module in network.modules()):
-            raise UnsupportedError(
-                "transformers has no kernel here that computes on packed GGUF blocks",
-                "pip install kernels (GPU), or use bf16, which unpacks the file",
-            )
-        return Loaded(network.eval(), random_weights=False, packed=True)
-    bitsandbytes = keywords.pop("quantization_config", None)
-    if bitsandbytes is not None and keywords["device_map"] != {"": place}:
-        raise UnsupportedError(
-            "a GGUF file that is quantised again goes to one device", "leave device_map out, or use bf16"
-        )
-    keywords["quantization_config"] = GgufConfig(dequantize=True)
-    network = AutoModelForCausalLM.from_pretrained(source, **keywords)
-    network.hf_quantizer = None
-    notes = ["weights unpacked from GGUF"]
-    if bitsandbytes is not None:
-        random_weights.quantise(network, bitsandbytes, place)
-        notes.append(f"then quantised to {precision.name}")
-    return Loaded(network.eval(), random_weights=False, notes=notes + _notes(precision, place))
-
-
 def _random(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
     settings = catalogue.config(model)
     assert settings is not None
@@ -207,13 +157,7 @@ def _random(model: Model, precision: Precision, options: Options, place: torch.d
         placement.get("max_memory"),
         attention,
     )
-    return Loaded(network.eval(), random_weights=True, notes=_notes(precision, place))
-
-
-def _notes(precision: Precision, place: torch.device) -> list[str]:
-    if place.type == "cpu" and precision.name == "fp16":
-        return ["fp16 has no fast kernel on a CPU: use bf16 or fp32"]
-    return []
+    return Loaded(network.eval(), random_weights=True, notes=notes(precision, place))
 
 
 class TypedErrors:
