@@ -12,6 +12,7 @@ from bench.sensors import environment
 ALONE = {
     *("test_cached_prompts", "test_compare", "test_hardware", "test_offline", "test_peer_defects"),
     *("test_readme", "test_runner_contract", "test_selftest", "test_sensors", "test_transformers"),
+    *("test_kv_cache", "test_levels", "test_packed", "test_profile", "test_quality_real"),
     *(
         "test_client_truth",
         "test_find_max",

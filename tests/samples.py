@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from bench.schema import (
     Accelerator,
+    Against,
     Cell,
     Environment,
     Failure,
@@ -17,10 +18,13 @@ from bench.schema import (
     ModelFacts,
     Plain,
     Precision,
+    QualityPass,
     Record,
     Round,
     RunnerChoice,
+    Scored,
     Status,
+    TaskResult,
     Workload,
 )
 
@@ -163,4 +167,87 @@ def failed_record(
         elapsed_s=0.5,
         cell=chosen,
         environment=environment(),
+    )
+
+
+# --- quality -----------------------------------------------------------------------------------------------------
+
+FP32 = Plain(name="fp32")
+BLOCKS, BLOCK_TOKENS = 40, 64
+BYTES_PER_TOKEN = 4
+
+
+def quality_cell(
+    precision: Precision | None = None,
+    reference: Precision | None = FP32,
+    text: str = "builtin:sample",
+    source: str = "builtin:smollm2-135m",
+) -> Cell:
+    """The quality pass of the sample cell at a precision; `reference` None is the reference itself."""
+    asked = QualityPass(
+        text=text,
+        text_sha256=f"sha256 of {text}",
+        text_bytes=BLOCKS * BLOCK_TOKENS * BYTES_PER_TOKEN,
+        window_tokens=512,
+        context_tokens=1,
+        top_k=64,
+        reference=reference,
+    )
+    timed = cell(source, precision)
+    work = Workload(batch_size=1, input_tokens=512, output_tokens=1)
+    return timed.model_copy(update={"quality": asked, "workload": work}).identified({})
+
+
+def scored(
+    nats: float = 3.0,
+    wobble: float = 0.0,
+    against: Against | None = None,
+    tasks: Sequence[TaskResult] = (),
+    keeps: bool = False,
+    **changed: object,
+) -> Scored:
+    """2,560 tokens of 4 bytes in 40 blocks. The blocks' means are `nats`, by turns `wobble` above and below.
+
+    `keeps`: a reference's, which keeps a file and agrees with itself.
+    """
+    sums = tuple(BLOCK_TOKENS * (nats + (wobble if index % 2 else -wobble)) for index in range(BLOCKS))
+    found = Scored(
+        facts=facts(),
+        load_s=0.4,
+        score_s=5.0,
+        tokens=BLOCKS * BLOCK_TOKENS,
+        text_bytes=BLOCKS * BLOCK_TOKENS * BYTES_PER_TOKEN,
+        windows=5,
+        window_tokens=512,
+        tokens_sha256="the tokens",
+        block_tokens=BLOCK_TOKENS,
+        nll_nats=sums,
+        kept_file="kept.npz" if keeps else None,
+        self_check=held_against("itself", kl=0.0, same_top_1=1.0) if keeps else None,
+        against=against,
+        tasks=tuple(tasks),
+    )
+    return found.model_copy(update=changed)
+
+
+def held_against(record_id: str, kl: float = 0.02, same_top_1: float = 0.75) -> Against:
+    """Every block alike: `kl` nats a token, and that share of tokens for which both think the same one likeliest."""
+    return Against(
+        reference_record_id=record_id,
+        tokens=BLOCKS * BLOCK_TOKENS,
+        kl_nats=(BLOCK_TOKENS * kl,) * BLOCKS,
+        kl_p50=kl / 2,
+        kl_p99=kl * 10,
+        kl_max=kl * 40,
+        same_top_1=(round(BLOCK_TOKENS * same_top_1),) * BLOCKS,
+    )
+
+
+def quality_record(
+    of: Cell | None = None, found: Scored | None = None, name: str | None = None, where: Environment | None = None
+) -> Record:
+    """The record of a quality pass that went well: of the reference unless said otherwise."""
+    chosen = of or quality_cell(FP32, None)
+    return record(0, of=chosen, where=where, name=name).model_copy(
+        update={"measurement": None, "purpose": "quality", "scored": found or scored(keeps=True)}
     )

@@ -58,11 +58,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "data": set(),
 }
-HEAVY = {"torch", "transformers", "accelerate", "bitsandbytes", "safetensors", "gguf"}
-HEAVY_ROOMS = {"bench/runners/transformers", "bench/models/convert.py", "bench/measure/ceilings.py"}
+HEAVY = {
+    *("torch", "transformers", "accelerate", "bitsandbytes", "safetensors", "gguf"),
+    *("torchao", "hqq", "optimum", "gptqmodel", "compressed_tensors", "lm_eval", "datasets"),
+}
+HEAVY_ROOMS = {
+    "bench/runners/transformers",
+    "bench/models/convert.py",
+    "bench/measure/ceilings.py",
+    "bench/measure/quality",  # quality.py and the files beside it: logits are torch's
+}
 CLOCKS = {"perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "time_ns", "process_time"}
 CLOCK_ROOMS = {
     "bench/measure/offline.py",  # the clock of every figure
+    "bench/measure/quality.py",  # how long loading and scoring took, never a figure
     "bench/measure/ceilings.py",  # the clock of what figures are held against
     "bench/runners/fake/__init__.py",  # its delays are the truth that the clock is tested against
     "bench/runners/fake/clocks.py",  # its wrong clocks are what the instrument must notice

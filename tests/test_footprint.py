@@ -8,7 +8,21 @@ from hypothesis import strategies as st
 
 from bench.metrics import footprint
 from bench.models import catalogue
-from bench.schema import Checkpoint, FourBit, Int8, Plain, Precision, Workload
+from bench.schema import (
+    Checkpoint,
+    FourBit,
+    Hqq,
+    Int8,
+    KvCache,
+    ModelFacts,
+    Packed,
+    Plain,
+    Precision,
+    Quanto,
+    TorchAo,
+    TorchAoInt4,
+    Workload,
+)
 
 PUBLISHED = {
     "llama-3.1-8b": 8_030_261_248,
@@ -90,6 +104,14 @@ def test_llama_8b_needs_131072_bytes_of_kv_a_token() -> None:
         (FourBit(name="fp4"), 4.5),
         (FourBit(name="nf4", double_quant=True), 4 + 8 / 64 + 32 / (64 * 256)),
         (Checkpoint(name="checkpoint"), 4.0),
+        (Packed(name="gptq"), 4.0),
+        (TorchAoInt4(name="torchao-int4wo"), 4.5),
+        (TorchAoInt4(name="torchao-int4wo", group_size=128, compute_dtype="fp32"), 4.5),
+        (Hqq(name="hqq-int8"), 8.5),
+        (Hqq(name="hqq-int3"), 3.7),
+        (Hqq(name="hqq-int2", group_size=32), 3.0),
+        (Quanto(name="quanto-int4"), 4.25),
+        (Quanto(name="quanto-int2", compute_dtype="fp32"), 2.5),
         (BF16, 16.0),
         (Plain(name="fp32"), 32.0),
     ],
@@ -100,6 +122,57 @@ def test_bits_of_a_packed_weight(precision: Precision, bits: float) -> None:
     rest = of.other_parameters * footprint.precision_bytes(precision)
     packed = footprint.weights_bytes(of, precision) - rest
     assert packed * 8 / of.linear_parameters == pytest.approx(bits, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("precision", "row_bytes"),
+    [
+        (TorchAo(name="torchao-int8wo"), 5),
+        (TorchAo(name="torchao-int8dq"), 5),
+        (TorchAo(name="torchao-fp8dq"), 4),
+        (Quanto(name="quanto-int8"), 2),
+        (Quanto(name="quanto-fp8", compute_dtype="fp32"), 4),
+    ],
+    ids=str,
+)
+def test_eight_bits_have_a_scale_a_row(precision: Precision, row_bytes: int) -> None:
+    """Llama 3.1 8B: outputs of a layer are 4096, twice 1024 and 4096 of the attention, twice 14336 and 4096."""
+    of = _shape("llama-3.1-8b")
+    rows = 32 * (4096 + 2 * 1024 + 4096 + 2 * 14336 + 4096)
+    rest = of.other_parameters * footprint.precision_bytes(precision)
+    assert footprint.weights_bytes(of, precision) - rest == of.linear_parameters + row_bytes * rows
+
+
+def test_quanto_chooses_a_group_for_each_width() -> None:
+    """SmolLM2: 96 of 576 inputs, 128 of 1536: a scale and a shift of two bytes each."""
+    of = _shape("smollm2-135m")
+    down = 30 * 576 * 1536
+    scales = 4 * (down / 128 + (of.linear_parameters - down) / 96)
+    found = footprint.weights_bytes(of, Quanto(name="quanto-int4")) - 2 * of.other_parameters
+    assert found == pytest.approx(of.linear_parameters / 2 + scales)
+
+
+def test_measured_bits_are_what_the_tables_leave() -> None:
+    of = _shape("llama-3.1-8b")
+    facts = ModelFacts(
+        parameters=of.parameters, weights_bytes=16_060_522_496, vocab_size=1, dtype="bfloat16", device="cpu"
+    )
+    assert footprint.level_bits(of, facts, BF16) == 16.0
+    packed = facts.model_copy(update={"weights_bytes": 2 * of.other_parameters + of.linear_parameters // 2})
+    assert footprint.level_bits(of, packed, Checkpoint(name="checkpoint")) == 4.0
+    unnamed = packed.model_copy(update={"dtype": "q4_1"})
+    assert footprint.level_bits(of, unnamed, Packed(name="gguf")) is None
+
+
+def test_packed_keys_and_values_need_less() -> None:
+    """Llama 3.1 8B, 1024 tokens a row: 128 stay at 16 bits, the others have 4 + 32/64."""
+    kept = Plain(name="bf16", kv_cache=KvCache(format="int4"))
+    batch = Workload(batch_size=2, input_tokens=1000, output_tokens=24)
+    pairs = 2 * 32 * 8 * 128 * 2
+    found = footprint.needed(_shape("llama-3.1-8b"), kept, batch).kv_bytes
+    assert found == pairs * (128 * 2 + 896 * 4.5 / 8)
+    fp8 = Plain(name="bf16", kv_cache=KvCache(format="fp8"))
+    assert footprint.needed(_shape("llama-3.1-8b"), fp8, batch).kv_bytes == pairs * 1024
 
 
 def test_int8_counts_a_byte_a_weight_and_a_scale_a_row() -> None:

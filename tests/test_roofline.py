@@ -11,7 +11,20 @@ from bench.metrics.footprint import Shape
 from bench.metrics.roofline import Roofline, experts_touched, product_type, read_bytes, roofline, work
 from bench.metrics.statistics import Estimate
 from bench.models import catalogue
-from bench.schema import Ceiling, Checkpoint, FourBit, Int8, ModelFacts, Plain, Precision, Workload
+from bench.schema import (
+    Ceiling,
+    Checkpoint,
+    FourBit,
+    Hqq,
+    Int8,
+    ModelFacts,
+    Packed,
+    Plain,
+    Precision,
+    Quanto,
+    TorchAo,
+    Workload,
+)
 
 BF16 = Plain(name="bf16")
 LLAMA_8B = catalogue.shapes()["llama-3.1-8b"]
@@ -198,6 +211,13 @@ def test_type_of_the_product() -> None:
     assert product_type(Int8(name="int8"), facts) == "int8"
     assert product_type(FourBit(name="fp4", compute_dtype="fp32"), facts) == "fp32"
     assert product_type(Checkpoint(name="checkpoint"), facts) == "fp16"
+    assert product_type(Packed(name="awq"), facts) == "fp16"
+    # Weights alone are quantised: multiplied in the activations' type. Activations too: in that of both.
+    assert product_type(TorchAo(name="torchao-int8wo"), facts) == "bf16"
+    assert product_type(TorchAo(name="torchao-int8dq"), facts) == "int8"
+    assert product_type(TorchAo(name="torchao-fp8dq"), facts) == "fp8"
+    assert product_type(Hqq(name="hqq-int8", compute_dtype="fp32"), facts) == "fp32"
+    assert product_type(Quanto(name="quanto-int4"), facts) == "bf16"
 
 
 def test_ratios_at_the_floor_are_one() -> None:

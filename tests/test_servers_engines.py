@@ -8,7 +8,21 @@ import pytest
 
 from bench.errors import UnsupportedError
 from bench.plan import expand, read
-from bench.schema import Checkpoint, FourBit, Int8, ManagedServer, Model, Plain, Precision, Served
+from bench.schema import (
+    Checkpoint,
+    FourBit,
+    Hqq,
+    Int8,
+    KvCache,
+    ManagedServer,
+    Model,
+    Packed,
+    Plain,
+    Precision,
+    Quanto,
+    Served,
+    TorchAo,
+)
 from bench.servers import commands, engines, llama_cpp, weights
 from bench.servers.engine import Command, Launch
 from tests.commands import ROOT
@@ -83,6 +97,8 @@ def test_a_hub_id_goes_by_name_and_revision(engine: str) -> None:
         ("transformers", Int8(name="int8"), "--quantization bnb-8bit --dtype bfloat16"),
         ("vllm", Plain(name="fp32"), "--dtype float32"),
         ("sglang", Plain(name="fp16"), "--dtype float16"),
+        ("vllm", Plain(name="bf16", kv_cache=KvCache(format="fp8")), "--dtype bfloat16 --kv-cache-dtype fp8"),
+        ("sglang", Plain(name="bf16", kv_cache=KvCache(format="fp8")), "--kv-cache-dtype fp8_e4m3 --dtype bfloat16"),
     ],
 )
 def test_quantised_while_loading(engine: str, precision: Precision, words: str, folder: Model) -> None:
@@ -100,12 +116,46 @@ def test_quantised_while_loading(engine: str, precision: Precision, words: str, 
         ("tgi", Int8(name="int8", threshold=4), "leave threshold out"),
         ("transformers", FourBit(name="nf4"), "compute_dtype: fp32"),
         ("transformers", AS_STORED, "name a precision"),
+        ("vllm", Hqq(name="hqq-int4"), "already quantised"),
+        ("sglang", TorchAo(name="torchao-int8wo"), "already quantised"),
+        ("tgi", Quanto(name="quanto-int8"), "already quantised"),
+        ("transformers", TorchAo(name="torchao-fp8wo"), "already quantised"),
+        ("vllm", Packed(name="awq"), "name a precision"),
+        ("vllm", Plain(name="bf16", kv_cache=KvCache(format="int4")), "use kv-fp8"),
+        ("tgi", Plain(name="bf16", kv_cache=KvCache(format="fp8")), "leave kv_cache out"),
+        ("transformers", Plain(name="bf16", kv_cache=KvCache(format="int8")), "leave kv_cache out"),
+        ("vllm", Packed(name="awq", backend="gemm"), "name a precision"),
     ],
 )
 def test_what_an_engine_cannot_do_has_a_remedy(engine: str, precision: Precision, remedy: str, folder: Model) -> None:
     with pytest.raises(UnsupportedError) as caught:
         made(engine, folder, precision)
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.parametrize("engine", ["transformers", "vllm", "sglang", "tgi"])
+def test_a_stored_format_is_served_under_its_name(engine: str, folder: Model) -> None:
+    config = {"model_type": "llama", "quantization_config": {"quant_method": "awq"}}
+    (Path(folder.source) / "config.json").write_text(json.dumps(config))
+    assert "--dtype" not in made(engine, folder, Packed(name="awq")).words
+    with pytest.raises(UnsupportedError, match="quantised with awq, not with gptq") as caught:
+        made(engine, folder, Packed(name="gptq"))
+    assert caught.value.remedy == "use precision: awq"
+    with pytest.raises(UnsupportedError, match="chooses its own kernel"):
+        made(engine, folder, Packed(name="awq", backend="gemm"))
+
+
+def test_llama_cpp_keeps_keys_and_values_in_its_own_types(gguf: Model) -> None:
+    command = made("llama.cpp", gguf, Packed(name="gguf", kv_cache=KvCache(format="int8")))
+    assert after(command, "--cache-type-k") == after(command, "--cache-type-v") == "q8_0"
+    assert after(command, "--flash-attn") == "on"
+    assert "--cache-type-k" not in made("llama.cpp", gguf, AS_STORED).words
+    with pytest.raises(UnsupportedError, match="int2"):
+        made("llama.cpp", gguf, Checkpoint(name="checkpoint", kv_cache=KvCache(format="int2")))
+    with pytest.raises(UnsupportedError, match="in its own way"):
+        made("llama.cpp", gguf, Checkpoint(name="checkpoint", kv_cache=KvCache(format="int4", group_size=32)))
+    with pytest.raises(UnsupportedError, match="as it is stored, not as gptq"):
+        made("llama.cpp", gguf, Packed(name="gptq"))
 
 
 def test_a_checkpoint_that_is_quantised_is_served_as_it_is_stored(folder: Model) -> None:

@@ -281,7 +281,7 @@ def test_an_off_loaded_embedding_is_brought_to_its_device(tiny: Path, tmp_path: 
     from accelerate import cpu_offload
 
     from bench.runners.transformers import facts
-    from bench.runners.transformers.load import Loaded
+    from bench.runners.transformers.loaded import Loaded
     from bench.runners.transformers.loop import Loop, input_device
 
     network = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)

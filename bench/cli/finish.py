@@ -60,13 +60,17 @@ def both(
     plan = read_plan(run_folder, warn)
     order = plan.cells if plan is not None else ()
     planned = frozenset(order)
+    scored = frozenset(plan.quality_cells) if plan is not None else frozenset()
     left_out = 0
     under_load: list[Record] = []
 
     def kept() -> Iterator["Record"]:
         nonlocal left_out
         for record in store.read(folder, warn):
-            if planned and not every_cell and record.cell.cell_id not in planned:
+            if record.purpose == "quality":
+                if every_cell or not scored or record.cell.cell_id in scored:
+                    yield record
+            elif planned and not every_cell and record.cell.cell_id not in planned:
                 left_out += 1
             elif record.cell.traffic is not None:
                 under_load.append(record)

@@ -54,12 +54,15 @@ def run(
     max_spend: Annotated[
         float | None, typer.Option(help="With --billed-as: USD that this run's folder may cost, at most.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Afterwards profile each cell in a process of its own: why is it slow?")
+    ] = False,
     max_cells: Annotated[int, typer.Option(help="Refuse a larger matrix.", min=1)] = MAX_CELLS,
     *,
     given: Given,
 ) -> None:
     """Measure every cell of a config, price it, and compare it with APIs. The same command goes on where it stopped."""
-    from bench.cli import COMMAND, under_load, warn
+    from bench.cli import COMMAND, passes, under_load, warn
     from bench.cli.choices import overridden, sampled
     from bench.cli.finish import check_strictly, print_and_write
     from bench.cli.watch import TerminalWatcher, duration
@@ -76,7 +79,8 @@ def run(
     if not only:
         _check_size(sweep, config, max_cells)
     cells = list(expand.cells(sweep))
-    chosen = _chosen(cells, only)
+    quality = passes.quality_passes(sweep, only)
+    chosen = _chosen(cells, quality.planned, only)
     _check_fit(chosen)
     if find_max:
         from bench.execute import search
@@ -84,7 +88,7 @@ def run(
         search.check(chosen, sweep.slo)
     folder_of_run = out or Path("results/local") / sweep.name
     if dry_run:
-        _show_plan(chosen, sweep, folder_of_run)
+        _show_plan(chosen, sweep, folder_of_run, passes.lines(quality))
         return
     under_load.check_access(chosen)
     if fresh:
@@ -92,7 +96,7 @@ def run(
     watcher = TerminalWatcher(sys.stderr)
     warn_once = _once(warn)  # the journal is read before the run and after it
     with Journal(folder_of_run) as journal:
-        folder.write_plan(folder_of_run, sweep, cells, config)
+        folder.write_plan(folder_of_run, sweep, cells, config, quality.planned)
         known = execution.stored(folder_of_run, chosen, warn_once)
         measured = known.measured
         if known.others:
@@ -120,14 +124,17 @@ def run(
             paid = [f" --billed-as {given['billed_as']}"] if given.get("billed_as") else []
             paid += [] if max_spend is None else [f" --max-spend {max_spend:g}"]
             searched = [" --find-max", *(f" --slo {shlex.quote(one)}" for one in slo or ())] if find_max else []
-            planned = frozenset(cell.cell_id for cell in cells)
+            planned = frozenset(cell.cell_id for cell in [*cells, *quality.planned])
             command = partial(_command, config, target, budget_s, planned, "".join(paid), "".join(searched))
+            bench = execution.Bench(journal, sweep, watcher, command, purse)
+            quality.run(bench, retry_failed, warn_once)
             if find_max:
-                bench = execution.Bench(journal, sweep, watcher, command, purse)
                 replan = partial(folder.write_plan, folder_of_run, sweep, config=config)
                 search.run(chosen, measured, bench, lambda known: replan(cells=_with(known, cells)))
             else:
                 execution.run(chosen, sweep, measured, journal, watcher, command, purse)
+            if explain:
+                passes.profiles(chosen, measured, bench, retry_failed, warn_once)
         except SpentError as spent:
             watcher.say(spent.lines[0])
         except KeyboardInterrupt:
@@ -160,14 +167,14 @@ def _once(warn: Callable[[str], None]) -> Callable[[str], None]:
     return warn_once
 
 
-def _chosen(cells: list["Cell"], only: list[str] | None) -> list["Cell"]:
-    """The cells to measure. Raises InputError for an id that no cell has."""
+def _chosen(cells: list["Cell"], scored: list["Cell"], only: list[str] | None) -> list["Cell"]:
+    """The cells to measure. Raises InputError for an id that no cell and no quality pass (`scored`) has."""
     from bench.errors import InputError, nearest
 
     if not only:
         return cells
     for name in only:
-        if not name or not any(cell.cell_id.startswith(name) for cell in cells):
+        if not name or not any(cell.cell_id.startswith(name) for cell in [*cells, *scored]):
             raise InputError(f"--only: no cell {name!r} in this config; {nearest(name, [c.cell_id for c in cells])}")
     return [cell for cell in cells if cell.cell_id.startswith(tuple(only))]
 
@@ -220,13 +227,14 @@ def _check_fit(cells: list["Cell"]) -> None:
     from bench.errors import InputError
     from bench.execute import fit
     from bench.models import catalogue
+    from bench.schema.precision import label
 
     problems = []
     for cell in cells:
         problem = None if cell.traffic is not None else fit.problem(cell)
         if problem is not None:
             work = cell.workload
-            name = f"{catalogue.label(cell.model)} {cell.precision.name}, batch {work.batch_size}"
+            name = f"{catalogue.label(cell.model)} {label(cell.precision)}, batch {work.batch_size}"
             problems.append(f"{name}: {problem.failure.reason}; {problem.failure.remedy}")
     if problems and len(problems) == len(cells):
         raise InputError(*problems)
@@ -234,9 +242,10 @@ def _check_fit(cells: list["Cell"]) -> None:
         warn(line)
 
 
-def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path) -> None:
+def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path, scored: list[str]) -> None:
     from bench.cli import under_load
     from bench.models import catalogue
+    from bench.schema.precision import label
 
     seen: dict[str, set[str]] = {}
     for cell in cells:
@@ -246,16 +255,14 @@ def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path) -> None:
     for cell in cells:
         work = cell.workload
         cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
-        precision = cell.precision.model_dump(exclude_defaults=True, exclude={"name"})
-        telling = [f"  {key}={value}" for key, value in precision.items()]
-        telling += [f"  {key}={cell.runner.options[key]}" for key in differing if key in cell.runner.options]
+        telling = [f"  {key}={cell.runner.options[key]}" for key in differing if key in cell.runner.options]
         telling += [f"  arm {cell.arm}"] if sweep.arms > 1 else []
         load = f"batch {work.batch_size}" if cell.traffic is None else cell.traffic.label()
         print(
-            f"{cell.cell_id}  {catalogue.label(cell.model)}  {cell.runner.name}  {cell.precision.name}  "
+            f"{cell.cell_id}  {catalogue.label(cell.model)}  {cell.runner.name}  {label(cell.precision)}  "
             f"{load}  {work.input_tokens} in{cached}  {work.output_tokens} out{''.join(telling)}"
         )
-    for line in under_load.bill_lines(cells, sweep):
+    for line in [*scored, *under_load.bill_lines(cells, sweep)]:
         print(line)
     enough = sweep.sampling
     print(

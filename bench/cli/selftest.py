@@ -146,6 +146,7 @@ def _observe(name: str | None, pairs: int, json: bool) -> None:
     from bench.metrics.verdict import STALLED_SHARE
     from bench.models import builtin, catalogue
     from bench.schema import Model
+    from bench.schema.precision import label
     from bench.selftest import observer
     from bench.selftest.case import RUNNER
 
@@ -156,7 +157,7 @@ def _observe(name: str | None, pairs: int, json: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-observer-") as folder:
         seen = observer.watch(cell, pairs, Path(folder))
     compared = observer.compare(seen)
-    what = f"{cell.model.source} {cell.precision.name}" if cell.runner.name != RUNNER else "an empty loop"
+    what = f"{cell.model.source} {label(cell.precision)}" if cell.runner.name != RUNNER else "an empty loop"
     if json:
         data = {"model": what, "seen": seen.model_dump(), "compared": [one.model_dump() for one in compared]}
         _print_json(data)

@@ -14,6 +14,7 @@ from bench.metrics.memory import peak_bytes
 from bench.models import catalogue
 from bench.report.comparison import Measured
 from bench.schema import Cell
+from bench.schema.precision import label
 
 KEYS = ("model", "precision", "runner", "batch_size", "input_tokens", "cached_tokens", "output_tokens", "arm", "cell")
 
@@ -45,7 +46,7 @@ class Side:
 
     def chosen(self, warn: Callable[[str], None]) -> list[Measured]:
         """The measured cells that the filter leaves. Raises InputError for a key or a value that no cell has."""
-        known = _measured(self.path, warn)
+        known = measured_cells(self.path, warn)
         if not known:
             if any(record.cell.traffic is not None for record in store.read(self.path, lambda _: None)):
                 why = "its cells are all under load; `bench report` prices them"
@@ -63,7 +64,7 @@ class Side:
         return left
 
 
-def _measured(path: Path, warn: Callable[[str], None]) -> list[Measured]:
+def measured_cells(path: Path, warn: Callable[[str], None]) -> list[Measured]:
     """What a journal holds, a cell and machine each; of every record only its times and its peak are kept."""
     journal = str((path / store.JOURNAL if path.is_dir() else path).resolve())
     found: dict[tuple[str, ...], Measured] = {}
@@ -89,7 +90,7 @@ def texts_of(cell: Cell, key: str) -> tuple[str, ...]:
     if key == "model":
         return catalogue.label(cell.model), cell.model.source
     if key == "precision":
-        return (cell.precision.name,)
+        return label(cell.precision), cell.precision.name
     if key == "runner":
         return (cell.runner.name,)
     if key == "arm":

@@ -1,5 +1,6 @@
 """Progress on the terminal, drawn between a child's passes only: nothing moves while a round is timed."""
 
+import math
 import shutil
 import time
 from contextlib import suppress
@@ -10,7 +11,7 @@ from bench.models import catalogue
 
 if TYPE_CHECKING:
     from bench.execute.run import Standing
-    from bench.schema import Cell, Job, Live, Record, Stop
+    from bench.schema import Cell, Job, Live, Record, Scored, Stop
 
 
 class TerminalWatcher:
@@ -52,6 +53,12 @@ class TerminalWatcher:
             f"[{standing.done + 1}/{standing.at_least}] {_what(job.cell)} "
             f"{load} {work.input_tokens}→{work.output_tokens}{arm} replicate {job.replicate + 1}"
         )
+        if job.purpose == "quality" and job.cell.quality is not None:
+            self._head = f"[{standing.done + 1}/{standing.at_least}] quality of {_what(job.cell)}"
+        elif job.purpose == "profile":
+            self._head = (
+                f"[{standing.done + 1}/{standing.at_least}] profile of {_what(job.cell)} batch {work.batch_size}"
+            )
         width = standing.half_width
         self._head += "" if width is None else f" (±{width:.1%} so far)"
         self._left = "" if standing.left_s is None else f", about {duration(standing.left_s)} left"
@@ -77,6 +84,10 @@ class TerminalWatcher:
             result = f"{rate}TTFT {times.ttft_s * 1e3:.0f} ms"
         elif record.status == "ok" and record.serving is not None:
             result = f"{record.serving.requests} requests, ended by {record.serving.ended}"
+        elif record.status == "ok" and record.scored is not None:
+            result = _scored(record.scored)
+        elif record.status == "ok" and record.profile is not None:
+            result = "profiled"
         else:
             reason = record.error.reason if record.error is not None else ""
             result = f"{record.status}: {reason}"
@@ -100,7 +111,21 @@ def _what(cell: "Cell") -> str:
     """Model and precision; of an endpoint that runs what it runs, the name that it is asked for."""
     if catalogue.kind(cell.model) == "served" and cell.model.source == "served":
         return str(cell.runner.options.get("model") or "served")
-    return f"{catalogue.label(cell.model)} {cell.precision.name}"
+    from bench.schema.precision import label
+
+    return f"{catalogue.label(cell.model)} {label(cell.precision)}"
+
+
+def _scored(found: "Scored") -> str:
+    """What a quality pass found, in short."""
+    nats = sum(found.nll_nats)
+    bits = nats / math.log(2) / found.text_bytes if found.text_bytes else math.nan
+    text = f"{bits:.4f} bits a byte over {found.tokens:,} tokens"
+    if found.nonfinite_tokens:
+        text = f"{found.nonfinite_tokens:,} of {found.tokens:,} tokens have no finite probability"
+    if found.against is not None:
+        text += f", KL {sum(found.against.kl_nats) / max(1, found.against.tokens):.4f}"
+    return text
 
 
 def _why(stop: "Stop | None") -> str:

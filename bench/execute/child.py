@@ -20,7 +20,7 @@ from bench.execute.interrupts import interrupts as interrupts  # whoever calls `
 from bench.execute.logs import Log
 from bench.execute.strays import Strays
 from bench.execute.worker import Message
-from bench.schema import Failure, Job, Live, Measurement, Serving, Status
+from bench.schema import Failure, Job, Live, Measurement, Profile, Scored, Serving, Status
 from bench.store import LONGEST_LINE_BYTES
 
 LONGEST_MESSAGE_BYTES = LONGEST_LINE_BYTES - 2**20
@@ -45,7 +45,7 @@ OnLive = Callable[[Live], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a child ended; `status` "ok" has a measurement or, under load, `serving`; every other one an error."""
+    """How a child ended; `status` "ok" has one result, of whatever kind the job was for; every other one an error."""
 
     status: Status
     measurement: Measurement | None
@@ -54,6 +54,8 @@ class Outcome:
     notes: tuple[str, ...] = ()
     """What to tell the person besides, a line each."""
     serving: Serving | None = None
+    scored: Scored | None = None
+    profile: Profile | None = None
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,8 @@ def _outcome(heard: Heard, code: int, log: Log, timeout_s: float, elapsed_s: flo
         return Outcome("ok", result.measurement, None, elapsed_s, notes)
     if result is not None and result.status == "ok" and result.serving is not None:
         return Outcome("ok", None, None, elapsed_s, notes, result.serving)
+    if result is not None and result.status == "ok" and (result.scored or result.profile) is not None:
+        return Outcome("ok", None, None, elapsed_s, notes, scored=result.scored, profile=result.profile)
     if result is not None and result.error is not None:
         error = result.error.model_copy(update={"log_tail": tail, "exit_code": code})
         return Outcome(result.status, None, error, elapsed_s, notes)  # type: ignore[arg-type]

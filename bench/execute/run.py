@@ -132,7 +132,7 @@ def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> 
             own = record.cell.cell_id
             if record.cell.traffic is not None:
                 loads.add(record.record_id)
-            if own not in found:
+            if own not in found or record.purpose != "time":
                 continue
             if record.environment.fingerprint() == prints[own]:
                 found[own].add(record, folder)
@@ -224,13 +224,9 @@ class Bench:
 
     def measure(self, cell: Cell, replicate: int, known: Measured) -> Record:
         """One replicate, stored. Raises as `run` does."""
-        logs = self.journal.folder / "logs"
+        logs = self.made(self.journal.folder / "logs")
         try:
-            logs.mkdir(exist_ok=True)
-        except OSError as error:
-            raise store.no_room(logs, error) from None
-        try:
-            record, notes = self._record(cell, replicate, logs)
+            record, notes = self._record(Job(cell=cell, replicate=replicate), logs)
             known.add(record, self.journal.folder)
             record = record.model_copy(update={"stop": known.stop(self.sweep), "command": self.command(cell)})
             self.journal.append(record)
@@ -246,23 +242,46 @@ class Bench:
             raise self.purse.spent()
         return record
 
-    def _record(self, cell: Cell, replicate: int, logs: Path) -> tuple[Record, tuple[str, ...]]:
+    def one_more(self, job: Job) -> Record:
+        """One quality pass or profile, stored; no part of any figure's sampling. Raises as `run` does."""
+        logs = self.made(self.journal.folder / "logs")
+        try:
+            record, notes = self._record(job, logs)
+            record = record.model_copy(update={"command": self.command(job.cell)})
+            self.journal.append(record)
+        finally:
+            interrupts.let_through()
+        self.watcher.finished(record)
+        for note in notes:
+            self.watcher.say(f"note: {note}")
+        return record
+
+    def made(self, folder: Path) -> Path:
+        """A folder of the run, made where it is not there. Raises InputError where it cannot be."""
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise store.no_room(folder, error) from None
+        return folder
+
+    def _record(self, job: Job, logs: Path) -> tuple[Record, tuple[str, ...]]:
         """Measure one job: exactly one record, whatever happens, and what to tell the person besides.
 
         Raises InputError when the disk is full: a cell that failed on a full disk has not shown what it can do.
         """
-        protocol = cell.protocol
+        cell, protocol = job.cell, job.cell.protocol
         rounds = max(protocol.rounds, protocol.max_rounds)
         self.journal.reserve(rounds * cell.workload.output_tokens * STAMP_BYTES)
         draft = Record(
-            record_id=f"{cell.cell_id}.{replicate}.{uuid.uuid4().hex[:8]}",
-            replicate=replicate,
+            record_id=job.record_id or f"{cell.cell_id}.{job.replicate}.{uuid.uuid4().hex[:8]}",
+            replicate=job.replicate,
+            purpose=job.purpose,
             status="crashed",
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             cell=cell,
             environment=environment_of(cell),
         )
-        job = Job(cell=cell, replicate=replicate, record_id=draft.record_id)
+        job = job.model_copy(update={"record_id": draft.record_id})
         try:
             if cell.traffic is not None:
                 allowance = None if self.purse is None else self.purse.allowance()
@@ -279,7 +298,7 @@ class Bench:
         if outcome.status != "ok" and self.journal.is_full():
             raise store.no_room(self.journal.folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
         came = {"status": outcome.status, "error": outcome.error, "elapsed_s": outcome.elapsed_s}
-        measured = {"measurement": outcome.measurement, "serving": outcome.serving}
+        measured = {name: getattr(outcome, name) for name in ("measurement", "serving", "scored", "profile")}
         return self._with_what_is_left(draft.model_copy(update={**came, **measured})), outcome.notes
 
     def _with_what_is_left(self, record: Record) -> Record:
@@ -320,7 +339,8 @@ def salvaged(known: Stored, journal: store.Journal, purse: under_load.Purse | No
 
 
 def _outcome(job: Job, logs: Path, timeout_s: float, watcher: Watcher) -> child.Outcome:
-    log = logs / f"{job.cell.cell_id}.{job.replicate}.log"
+    which = job.replicate if job.purpose == "time" else job.purpose
+    log = logs / f"{job.cell.cell_id}.{which}.log"
     if job.cell.traffic is not None:
         return child.run(job, log, under_load.timeout_s(job.cell.traffic, timeout_s), watcher.phase, watcher.live)
     too_big = fit.problem(job.cell)

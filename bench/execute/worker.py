@@ -25,7 +25,7 @@ from bench.errors import BrokenContractError, DoesNotFitError, InputError, Unsup
 from bench.execute.commands import Commands
 from bench.measure import offline
 from bench.models import sample_text
-from bench.schema import Failure, Job, Live, Measurement, Serving
+from bench.schema import Failure, Job, Live, Measurement, Profile, Scored, Serving
 
 PR_SET_PDEATHSIG = 1
 
@@ -43,6 +43,8 @@ class Message(BaseModel):
     error: Failure | None = None
     measurement: Measurement | None = None
     serving: Serving | None = None
+    scored: Scored | None = None
+    profile: Profile | None = None
 
 
 def main(fd: int) -> None:
@@ -111,6 +113,14 @@ def _result(
         assert isinstance(runner, runners.Serves)
         served = conductor.serve(job, runner.endpoint(), announce, live, stop_asked)
         return Message(status="ok", serving=served)
+    if job.purpose == "quality":
+        from bench.measure import quality  # torch, which a runner that loads nothing can do without
+
+        return Message(status="ok", scored=quality.score(job, runner, announce))
+    if job.purpose == "profile":
+        from bench.measure import profile
+
+        return Message(status="ok", profile=profile.profile(job, runner, announce))
     measured = offline.measure(job.cell, job.replicate, runner, announce)
     return Message(status="ok", measurement=_counted(job, runner, measured))
 

@@ -7,7 +7,8 @@ parameter counts that the checkpoints' publishers state.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.schema import FourBit, Int8, Precision, Workload
+from bench.schema import FourBit, Hqq, Int8, KvCache, ModelFacts, Precision, Quanto, TorchAo, TorchAoInt4, Workload
+from bench.schema.precision import STORED, kv_cache
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "mixtral")
 PLAIN_BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0}
@@ -111,7 +112,7 @@ def sizes(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
-    """Weights, KV cache and activations, in bytes; `checkpoint` is counted as if 4-bit, the least it could be.
+    """Weights, KV cache and activations, in bytes; stored levels are counted as if 4-bit, the least they could be.
 
     Activations are the widest moment of the prefill: the MLP's two intermediate tensors and four hidden ones for each
     prompt token, and the logits of one position a row. Cached tokens have a pass of their own beforehand: the longer of
@@ -120,36 +121,108 @@ def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
     kind = precision_bytes(precision)
     rows, tokens = workload.batch_size, workload.input_tokens + workload.output_tokens
     weights = weights_bytes(of, precision)
-    kv = 2.0 * of.layers * of.kv_width * kind * rows * tokens
+    kv = of.layers * of.kv_width * _kv_bytes(kv_cache(precision), kind, tokens) * rows
     at_once = max(workload.cached_tokens, workload.input_tokens - workload.cached_tokens)
     activations = rows * at_once * (2 * of.intermediate + 4 * of.hidden) * kind + rows * of.vocab * 4.0
     return Need(weights, kv, activations)
 
 
+def _kv_bytes(kept: KvCache | None, kind: float, tokens: int) -> float:
+    """Bytes of a key and a value, one number of each, over so many tokens. Packed integers have a scale and a zero
+    point a group at the computing type, and their newest tokens are not packed."""
+    if kept is None:
+        return 2.0 * kind * tokens
+    if kept.format == "fp8":
+        return 2.0 * tokens
+    plain = min(tokens, kept.residual_tokens)
+    packed = int(kept.format.removeprefix("int")) / 8 + 2 * kind / kept.group_size
+    return 2.0 * (plain * kind + (tokens - plain) * packed)
+
+
 def precision_bytes(precision: Precision) -> float:
     """Bytes of one unquantised value: embeddings, norms, activations and KV cache at this precision."""
-    if isinstance(precision, FourBit):
-        return PLAIN_BYTES[precision.compute_dtype]
-    return PLAIN_BYTES.get(precision.name, 2.0)
+    return PLAIN_BYTES.get(getattr(precision, "compute_dtype", precision.name), 2.0)
+
+
+def level_bits(of: Shape, facts: ModelFacts, precision: Precision) -> float | None:
+    """Bits of a quantised weight as they were measured: scales, zero points and padding included.
+
+    8 · (bytes of all weights − what is not quantised at its plain type) / weights of the matrices inside the layers.
+    None where a stored level keeps its tables at no plain type, so that the two cannot be told apart.
+    """
+    plain = precision_bytes(precision)
+    if precision.name in STORED:
+        known = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}.get(facts.dtype)
+        if known is None:
+            return None
+        plain = known
+    return 8.0 * (facts.weights_bytes - plain * of.other_parameters) / of.linear_parameters
 
 
 def weights_bytes(of: Shape, precision: Precision) -> float:
-    """Bytes of all weights with their scales.
+    """Bytes of all weights with their scales; quantised are the matrices inside the layers alone."""
+    plain = precision_bytes(precision)
+    return _linear_bytes(of, precision, plain) + of.other_parameters * plain
+
+
+def _linear_bytes(of: Shape, precision: Precision, plain: float) -> float:
+    """Each formula as the library's source has it; `plain` are the bytes of the computing type.
 
     bitsandbytes int8: one byte and an fp32 scale for each output row. nf4 and fp4: half a byte and an fp32 scale for
     each 64 weights (4.5 bits); double quantisation makes those scales 8-bit with an fp32 one for each 256 (4.127 bits).
+    torchao int8 (`Int8Tensor.from_hp`): a byte, and an fp32 scale and an int8 zero point a row; fp8 (`Float8Tensor`): a
+    byte and an fp32 scale a row; int4 (`pack_tinygemm_scales_and_zeros`): half a byte, and a scale and a zero point of
+    the computing type a group (4.5 bits at 64). On GPUs its inputs are padded to a multiple of 1024.
+    HQQ (`Quantizer.quantize`, `BitPack`): so many bits, ten 3-bit weights in 32, and a scale and a zero point of the
+    computing type a group (4.5 bits at 64).
+    optimum-quanto int8 and fp8 (`AbsmaxOptimizer`): a byte, and a scale of the computing type a row; int4 and int2
+    (`QModuleMixin`): so many bits, and a scale and a shift of that type a group, whose size follows from the width.
     """
-    plain = precision_bytes(precision)
+    weights, rows = of.linear_parameters, of.linear_outputs
     if isinstance(precision, Int8):
-        linear = of.linear_parameters + 4.0 * of.linear_outputs
-    elif isinstance(precision, FourBit):
+        return weights + 4.0 * rows
+    if isinstance(precision, FourBit):
         scales = 1 / 64 + 4 / (64 * 256) if precision.double_quant else 4 / 64
-        linear = of.linear_parameters * (0.5 + scales)
-    elif precision.name == "checkpoint":
-        linear = of.linear_parameters * 0.5
-    else:
-        linear = of.linear_parameters * plain
-    return linear + of.other_parameters * plain
+        return weights * (0.5 + scales)
+    if isinstance(precision, TorchAo):
+        return weights + (5.0 if "int8" in precision.name else 4.0) * rows
+    if isinstance(precision, TorchAoInt4):
+        return weights * (0.5 + 2 * plain / precision.group_size)
+    if isinstance(precision, Hqq):
+        bits = {"hqq-int8": 8.0, "hqq-int4": 4.0, "hqq-int3": 3.2, "hqq-int2": 2.0}[precision.name]
+        return weights * (bits / 8 + 2 * plain / precision.group_size)
+    if isinstance(precision, Quanto):
+        if precision.name in ("quanto-int8", "quanto-fp8"):
+            return weights + plain * rows
+        bits = 4.0 if precision.name == "quanto-int4" else 2.0
+        groups = sum(part / quanto_group(width) for width, part in _by_inputs(of).items())
+        return weights * bits / 8 + 2 * plain * groups
+    return weights * (0.5 if precision.name in STORED else plain)
+
+
+def quanto_group(inputs: int) -> int:
+    """Weights that share a scale in optimum-quanto's 4- and 2-bit layers of so many inputs (`QModuleMixin.__init__`).
+
+    >>> [quanto_group(inputs) for inputs in (4096, 576, 320, 100)]
+    [128, 96, 64, 100]
+    """
+    fits = [size for size in (128, 96, 64, 32) if inputs > 128 and inputs % size == 0]
+    return fits[0] if fits else inputs
+
+
+def _by_inputs(of: Shape) -> dict[int, float]:
+    """Weights of the matrices by their number of inputs: hidden size, all heads together, the MLP's inner size."""
+    heads = of.layers * of.query_width * of.hidden
+    mlp = of.linear_parameters - of.layers * of.hidden * (2 * of.query_width + 2 * of.kv_width)
+    down = mlp / 3 if of.expert_parameters else of.layers * of.hidden * of.intermediate
+    found: dict[int, float] = {}
+    for width, part in (
+        (of.query_width, heads),
+        (of.intermediate, down),
+        (of.hidden, of.linear_parameters - heads - down),
+    ):
+        found[width] = found.get(width, 0.0) + part
+    return found
 
 
 def _llama(config: dict[str, Any]) -> Shape:

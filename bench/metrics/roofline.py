@@ -11,7 +11,8 @@ from typing import Any
 from bench.metrics import footprint
 from bench.metrics.footprint import Shape
 from bench.metrics.statistics import Estimate
-from bench.schema import Ceiling, FourBit, ModelFacts, Precision, Workload
+from bench.schema import Ceiling, ModelFacts, Precision, Workload
+from bench.schema.precision import STORED
 
 TYPES = {
     "float32": "fp32",
@@ -22,6 +23,8 @@ TYPES = {
     "bf16": "bf16",
 }
 """What engines call a type → what a ceiling calls it."""
+ACTIVATIONS_TOO = {"int8": "int8", "torchao-int8dq": "int8", "torchao-fp8dq": "fp8"}
+"""Precisions that quantise activations as well → the type of their products."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,11 @@ def work(of: Shape, facts: ModelFacts, precision: Precision, workload: Workload)
 def read_bytes(of: Shape, facts: ModelFacts, precision: Precision, tokens: int) -> float:
     """Bytes of the weights that a pass over `tokens` tokens reads, scales included.
 
-    An untied input embedding is left out. For `checkpoint`, whose bits the config does not tell, the bytes that were
+    An untied input embedding is left out. For stored levels, whose bits the config does not tell, the bytes that were
     measured in memory less that table.
     """
     touched = of.with_experts(experts_touched(of, tokens)).without_table()
-    if precision.name != "checkpoint":
+    if precision.name not in STORED:
         return footprint.weights_bytes(touched, precision)
     kind = TYPES.get(facts.dtype)
     # Where the engine names no plain type (blocks of a GGUF file), the tables are packed like the rest.
@@ -156,12 +159,15 @@ def kv_bytes_per_token(of: Shape, facts: ModelFacts, precision: Precision) -> fl
 
 
 def product_type(precision: Precision, facts: ModelFacts) -> str:
-    """The type in which matrices are multiplied: whose peak the FLOPs are held against."""
-    if isinstance(precision, FourBit):
-        return precision.compute_dtype
-    if precision.name == "checkpoint":
+    """The type in which matrices are multiplied: whose peak the FLOPs are held against.
+
+    Weights that are quantised alone are multiplied in the type of the activations, whatever their own is.
+    """
+    if precision.name in STORED:
         return TYPES.get(facts.dtype, facts.dtype)
-    return precision.name
+    if precision.name in ACTIVATIONS_TOO:
+        return ACTIVATIONS_TOO[precision.name]
+    return str(getattr(precision, "compute_dtype", precision.name))
 
 
 def _floor(size: float, flops: float, read: float | None, peak: float | None) -> tuple[float | None, str | None]:

@@ -25,17 +25,22 @@ class StoredPlan(Noun):
     config: str
     cells: tuple[str, ...]
     replicates: int
+    quality_cells: tuple[str, ...] = ()
     slo: tuple[Slo, ...] = ()
     cost: CostChoices = CostChoices()
 
 
-def write_plan(folder: Path, sweep: Sweep, cells: Sequence[Cell], config: Path) -> None:
-    """Keep the order of the cells and the choices of cost. Raises InputError when the folder cannot be written."""
+def write_plan(folder: Path, sweep: Sweep, cells: Sequence[Cell], config: Path, scored: Sequence[Cell] = ()) -> None:
+    """Keep the order of the cells, the ids of quality passes (`scored`), and the choices of cost.
+
+    Raises InputError when the folder cannot be written.
+    """
     plan = StoredPlan(
         name=sweep.name,
         config=config.name,
         cells=tuple(cell.cell_id for cell in cells),
         replicates=sweep.replicates,
+        quality_cells=tuple(cell.cell_id for cell in scored),
         slo=sweep.slo,
         cost=_with_paths(sweep.cost, lambda path: os.path.relpath(path, folder)),
     )

@@ -10,8 +10,10 @@ from pydantic import BaseModel
 
 from bench import runners
 from bench.models import catalogue
+from bench.plan import precisions
 from bench.plan.read import SHORTHAND
 from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, Sampling, Sweep, Traffic, Workload
+from bench.schema.precision import KV_MARK
 
 
 def text() -> str:
@@ -25,7 +27,7 @@ def schema() -> dict[str, Any]:
     kinds = {noun.__name__: noun for noun in PRECISIONS.values()}
     sections: dict[str, Any] = {
         "models": _list([_mapping(Model)], _names([*_models()], free=True)),
-        "precisions": _list([_mapping(noun) for noun in kinds.values()], _names(PRECISIONS)),
+        "precisions": _list([_precision(noun) for noun in kinds.values()], _names(precisions.names())),
         "runners": _list([_runner(name) for name in runners.shipped()], _names(runners.shipped(), free=True)),
         "workloads": _list([_mapping(Workload), _traffic()], None),
         "protocol": _object(Protocol),
@@ -79,6 +81,10 @@ def _list(mappings: list[dict[str, Any]], name: dict[str, Any] | None) -> dict[s
     return {"anyOf": [{"type": "array", "minItems": 1, "items": item}, item]}
 
 
+def _many(value: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "items": value}
+
+
 def _object(noun: type[BaseModel]) -> dict[str, Any]:
     found = noun.model_json_schema()
     found.pop("title", None)
@@ -89,7 +95,17 @@ def _mapping(noun: type[BaseModel]) -> dict[str, Any]:
     """A mapping whose values may be lists: each is a dimension of the matrix."""
     found = _object(noun)
     for key, value in found["properties"].items():
-        found["properties"][key] = {"anyOf": [value, {"type": "array", "minItems": 1, "items": value}]}
+        found["properties"][key] = {"anyOf": [value, _many(value)]}
+    return found
+
+
+def _precision(noun: type[BaseModel]) -> dict[str, Any]:
+    """A precision, whose name may say how keys and values are kept; its `kv_cache` then need not say the format."""
+    found = _mapping(noun)
+    own = [name for name, kind in PRECISIONS.items() if kind is noun]
+    marked = [name for name in precisions.names() if name.partition(KV_MARK)[0] in own]
+    found["properties"]["name"] = {"anyOf": [{"enum": marked}, _many({"enum": marked})]}
+    found.get("$defs", {}).get("KvCache", {}).pop("required", None)
     return found
 
 

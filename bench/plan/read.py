@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from bench import runners
 from bench.errors import InputError, nearest
 from bench.models import catalogue
-from bench.plan import cost, traffic, wording
+from bench.plan import cost, precisions, quality, traffic, wording
 from bench.plan.source import Loc, Source, load
 from bench.schema import (
     DEFAULT_RUNNER,
@@ -19,6 +19,7 @@ from bench.schema import (
     CostChoices,
     Model,
     Protocol,
+    QualityChoices,
     RunnerChoice,
     Sampling,
     Sweep,
@@ -27,7 +28,7 @@ from bench.schema import (
 )
 
 MATRIX = ("models", "precisions", "runners", "workloads")
-SCALARS = ("name", "replicates", "arms", "timeout_s", "protocol", "sampling", "slo", "cost")
+SCALARS = ("name", "replicates", "arms", "timeout_s", "protocol", "sampling", "quality", "slo", "cost")
 SERVED = "served"
 """Model and precision of a config that names none, because an endpoint runs what it runs."""
 SHORTHAND = {"models": "source", "precisions": "name", "runners": "name"}
@@ -80,6 +81,7 @@ class _Reader:
             "slo": traffic.objectives(data["slo"], ("slo",), self._say) if data.get("slo") is not None else (),
             "protocol": self._checked(Protocol, _given(data, "protocol"), ("protocol",)),
             "sampling": self._checked(Sampling, _given(data, "sampling"), ("sampling",)),
+            "quality": self._quality(data, choices),
             "cost": self.cost(_given(data, "cost"), ("cost",)),
             "name": data.get("name", self.source.path.stem),
         }
@@ -88,6 +90,8 @@ class _Reader:
             or not parts["name"].replace("-", "").replace("_", "").replace(".", "").isalnum()
         ):
             self._say(("name",), "must be letters, digits, '-', '_' and '.' only: it names the run's folder")
+        if parts["quality"] is not None and parts["precisions"]:
+            quality.check(parts["quality"], parts["precisions"], lambda at, what: self._say(("quality", *at), what))
         self._check_pairs(choices, parts["workloads"])
         traffic.check_models(choices, parts["models"], self._say)
         traffic.check_slo(choices, parts["slo"], self._say)
@@ -171,11 +175,14 @@ class _Reader:
         if name is None:
             self._say(loc, f"name: missing; known: {', '.join(PRECISIONS)}")
             return None
-        noun = PRECISIONS.get(str(name))
-        if noun is None:
-            self._say(loc, f"unknown precision {str(name)!r}; {nearest(str(name), PRECISIONS)}")
+        point, wrong = precisions.spelt(point)
+        if wrong is not None:
+            self._say(loc, wrong)
             return None
-        return self._checked(noun, point, loc)
+        found = self._checked(PRECISIONS[point["name"]], point, loc)
+        for inside, message in precisions.contradictions(found):
+            self._say((*loc, *inside), message)
+        return found
 
     def _runner(self, point: dict[str, Any], loc: Loc) -> RunnerChoice | None:
         name = str(point.pop("name", DEFAULT_RUNNER))
@@ -214,6 +221,22 @@ class _Reader:
             self._say((*loc, "cached_tokens"), f"{what}: a prompt that is wholly cached leaves nothing to compute")
             return None
         return work
+
+    def _quality(self, data: dict[str, Any], choices: Sequence[RunnerChoice]) -> QualityChoices | None:
+        """The quality passes that are wanted; none where the section is left out."""
+        if "quality" not in data:
+            return None
+        loc: Loc = ("quality",)
+        raw = data["quality"]
+        if raw is None:
+            self._say(loc, "empty; write quality: {} for the defaults, or leave the key out")
+            return None
+        if choices and all(runners.serves(runners.find(choice.name)) for choice in choices):
+            self._say(loc, "an endpoint's weights cannot be scored; leave the key out, or add a runner that loads them")
+        said = list(quality.contradictions(raw))
+        for at, what in said:
+            self._say((*loc, *at), what)
+        return None if said else self._checked(QualityChoices, quality.spelt(raw, self.source.path.parent), loc)
 
     def cost(self, raw: Any, loc: Loc) -> CostChoices | None:
         """Choices of cost that stand at `loc` in the file."""

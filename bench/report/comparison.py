@@ -15,6 +15,7 @@ from bench.models import catalogue
 from bench.report.render import escaped
 from bench.report.table import GB, NONE, number, percent
 from bench.schema import Cell, Environment
+from bench.schema.precision import label
 
 COMPARISON_SCHEMA_VERSION = 1
 FORMATS = ("table", "md", "json")
@@ -44,7 +45,7 @@ class Measured:
         cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
         return {
             "model": catalogue.label(cell.model),
-            "precision": cell.precision.name,
+            "precision": label(cell.precision),
             "runner": cell.runner.name,
             "batch": f"batch {work.batch_size}",
             "lengths": f"{work.input_tokens}{cached}+{work.output_tokens}",

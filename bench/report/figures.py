@@ -6,7 +6,7 @@ from typing import Any
 from bench.metrics.percentiles import TooFew
 from bench.metrics.roofline import Roofline
 from bench.metrics.statistics import Estimate
-from bench.report import table
+from bench.report import quality_plain, table
 from bench.report.costs import ApiComparison
 from bench.report.joules import EnergyFigures
 from bench.report.rows import Row
@@ -80,7 +80,7 @@ def flat(row: Row) -> dict[str, Any]:
     line["split"] = None if dollars is None else dollars.split
     line["fit_residual"] = None if dollars is None else dollars.residual
     for name, blended in ({} if dollars is None else dollars.blends).items():
-        line.update(with_interval(f"usd_per_mtok_at_{_key(name)}", blended))
+        line.update(with_interval(f"usd_per_mtok_at_{blend_key(name)}", blended))
     line["one_off_usd_per_mtok"] = None if dollars is None else dollars.one_off_usd_per_mtok
     line["floor_usd_per_mtok"] = None if dollars is None else dollars.floor_usd_per_mtok
     best = table.cheapest(row)
@@ -90,7 +90,8 @@ def flat(row: Row) -> dict[str, Any]:
     line.update(with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
     line.update(with_interval("full_load_ratio_to_cheapest_api", None if best is None else best.break_even))
-    line["quality"] = "not compared"
+    line["quality"] = "not compared"  # with the API's, whose ratio stands before it
+    line.update(quality_plain.flat(row))
     line["command"] = row.command
     return line
 
@@ -111,10 +112,10 @@ def _of_quote(one: ApiComparison | None, row: Row) -> dict[str, Any]:
     }
 
 
-def _key(blend: str) -> str:
+def blend_key(blend: str) -> str:
     """A blend's name as part of a key.
 
-    >>> _key("3:1"), _key("80/20")
+    >>> blend_key("3:1"), blend_key("80/20")
     ('3_to_1', '80_to_20')
     """
     return blend.replace(":", "_to_").replace("/", "_to_").replace(".", "_")
@@ -159,12 +160,10 @@ def nested(row: Row) -> dict[str, Any]:
     whole["ceiling"] = None if row.figures is None else row.figures.roofline.basis
     whole["no_ceiling_because"] = None if row.figures is None else row.figures.roofline.reason
     whole["memory_reasons"] = {} if row.figures is None else row.figures.memory.reasons
-    whole["reasons"] = [
-        {"code": reason.code, "what": reason.what, "remedy": reason.remedy, "fatal": reason.fatal}
-        for reason in row.verdict
-    ]
+    whole["reasons"] = [quality_plain.of_reason(reason) for reason in row.verdict]
     whole["error"] = None if row.failure is None else row.failure.model_dump(mode="json")
     whole["no_dollars_because"] = row.no_dollars_because
+    whole["quality_pass"] = quality_plain.nested(row)
     whole["hardware_price"] = None if row.dollars is None else row.dollars.rate.basis
     whole["apis"] = [
         {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bench.cost.api_prices import usd
-from bench.report import table
+from bench.report import quality_text, table
 from bench.report.costs import ApiComparison, Dollars
 from bench.report.rows import Row
 from bench.schema import Workload
@@ -20,6 +20,7 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
             *_dollar_notes(row),
             *_limit_notes(row),
             *_model_notes(row),
+            *quality_text.notes(row),
             *_sampling_notes(row),
             _machine_note(row),
             *_against(row),
@@ -142,12 +143,13 @@ _METHODS = {
 
 def _api_notes(row: Row, priced: Dollars) -> list[str]:
     apis = ", ".join(_api(one) for one in priced.apis)
+    quality = "quality" if row.quality is None else "quality of the APIs is"
     days = f"on {priced.day}" if priced.day == datetime.now(UTC).date() else f"as of {priced.day}"
     notes = [
         f"vs API and break-even: against the cheapest of {apis} for the same request, {days}. Break-even is the "
         "utilisation from which self-hosting is cheaper; above 100% is never, and '?' says that the interval reaches "
         "to both sides. Tokens are the measured model's (tokenizers differ: `bench breakeven` compares the same text); "
-        "quality not compared.",
+        f"{quality} not compared.",
     ]
     notes += merged([note for one in priced.apis for note in one.model.notes(priced.day)])
     return notes + cached_notes(row.cell.workload, priced)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.report import table
+from bench.report import quality_text, table
 from bench.report.rows import Row
 
 _BESIDE = {"one_off": "one-off costs", "electricity": "electricity"}
@@ -48,7 +48,7 @@ def headline(rows: Sequence[Row]) -> str:
     return (
         f"Cheapest here: {whose}: {cost} per million tokens at {table.percent(row.dollars.utilisation)} "
         f"utilisation{f', {beside} included' if beside else ''}{doubt}. "
-        f"{api.api} asks ${price} for the same requests, {outcome} (quality not compared)."
+        f"{api.api} asks ${price} for the same requests, {outcome} ({quality_text.for_headline(row)})."
     )
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.report import table
+from bench.report import quality_text, table
 from bench.report.figures import REPORT_SCHEMA_VERSION, flat, nested
 from bench.report.footnotes import footnotes
 from bench.report.headline import headline
@@ -31,7 +31,7 @@ def render(rows: Sequence[Row], form: str, width: int | None = None, percentiles
 
 
 def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) -> str:
-    """Tables drawn for a terminal; on a narrow one speed and dollars stand below each other."""
+    """Tables drawn for a terminal; on a narrow one speed, limits, quality and dollars stand below each other."""
     from rich.console import Console
     from rich.measure import Measurement
 
@@ -46,7 +46,7 @@ def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) 
         console.print()
     else:
         names = [column for column in columns if column.group == "name"]
-        for group in ("speed", "limits", "dollars"):
+        for group in ("speed", "limits", "quality", "dollars"):
             own = [column for column in columns if column.group == group]
             if own:
                 console.print(_drawn(rows, [*names, *own]))
@@ -54,6 +54,11 @@ def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) 
     if percentiles:
         console.print(PERCENTILES + "\n")
         console.print(_grid(*table.percentile_table(rows), left=1))
+        console.print()
+    headings, lines = quality_text.task_table(rows)
+    if lines:
+        console.print(quality_text.TASKS + "\n")
+        console.print(_grid(headings, lines, left=1))
         console.print()
     headings, lines = table.api_table(rows)
     if lines:
@@ -105,6 +110,9 @@ def markdown(rows: Sequence[Row], percentiles: bool = False) -> str:
     parts.append(grid([column.heading for column in columns], lines, left))
     if percentiles:
         parts += [f"**{PERCENTILES}**", grid(*table.percentile_table(rows), (0,))]
+    headings, tasks = quality_text.task_table(rows)
+    if tasks:
+        parts += [f"**{quality_text.TASKS}**", grid(headings, tasks, (0,))]
     headings, compared = table.api_table(rows)
     if compared:
         parts += ["**the same requests at APIs**", grid(headings, compared, (0,))]

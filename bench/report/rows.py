@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from bench.errors import InputError
+from bench.metrics.quality import QualityFigures
+from bench.metrics.quality_reasons import BROKEN
 from bench.metrics.roofline import Roofline
 from bench.metrics.statistics import Estimate
 from bench.metrics.verdict import Reason
@@ -13,7 +15,8 @@ from bench.report import costs, measured
 from bench.report.costs import Dollars
 from bench.report.gather import Gathered, gather
 from bench.report.measured import CeilingOf, Figures
-from bench.schema import Ceiling, Cell, CostChoices, Environment, Failure, ModelFacts, Record, Status, Stop
+from bench.report.quality import Qualities
+from bench.schema import Ceiling, Cell, CostChoices, Environment, Failure, ModelFacts, Profile, Record, Status, Stop
 
 WIDE = 0.10
 
@@ -33,20 +36,29 @@ class Row:
     no_dollars_because: str | None = None
     command: str | None = None
     stop: Stop | None = None
+    quality: QualityFigures | None = None
+    no_quality_because: str | None = None
+    profile: Profile | None = None
 
 
 def rows(
-    records: Iterable[Record], choices: CostChoices, order: Sequence[str] = (), ceiling_of: CeilingOf | None = None
+    records: Iterable[Record],
+    choices: CostChoices,
+    order: Sequence[str] = (),
+    ceiling_of: CeilingOf | None = None,
+    qualities: Qualities | None = None,
 ) -> list[Row]:
     """One row a cell and machine, in the order of the plan (`order`: cell ids), then as measured.
 
-    Raises InputError for an API that is not known, or not on the day of the prices.
+    Quality passes and profiles among the records are no rows: they stand in those that they belong to (`qualities`: how
+    they are found). Raises InputError for an API that is not known, or not on the day of the prices.
     """
     pricing = costs.Pricing.of(choices)
-    groups = gather(records)
+    known = Qualities() if qualities is None else qualities
+    groups = gather(known.passing(records))
     place = {cell_id: index for index, cell_id in enumerate(order)}
     keys = sorted(groups, key=lambda key: place.get(key[0], len(place)))
-    found = [_row(groups[key], ceiling_of or _no_ceiling) for key in keys]
+    found = [_with_quality(_row(groups[key], ceiling_of or _no_ceiling), known) for key in keys]
     timed = [(row.cell, row.environment, row.figures) for row in found if row.figures is not None and not _fatal(row)]
     fits = costs.fits(timed, choices)
     with _collector_off():
@@ -65,6 +77,20 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
+def _with_quality(row: Row, known: Qualities) -> Row:
+    """The row with its quality and profile; a level that answers nonsense is said in the verdict too."""
+    facts = None if row.figures is None else row.figures.facts
+    quality = known.of(row.cell, row.environment, facts)
+    broken = () if quality is None or facts is None else (one for one in quality.reasons if one.code in BROKEN)
+    return replace(
+        row,
+        quality=quality,
+        no_quality_because=known.why_none(row.cell, row.environment, facts),
+        profile=known.profile_of(row.cell, row.environment),
+        verdict=(*row.verdict, *broken),
+    )
+
+
 def _priced(row: Row, pricing: costs.Pricing, fits: costs.Fits) -> Row:
     """The row with its dollars, unless something in its verdict says that they would mean nothing."""
     if row.figures is None:
@@ -78,7 +104,7 @@ def _priced(row: Row, pricing: costs.Pricing, fits: costs.Fits) -> Row:
 
 
 def _fatal(row: Row) -> str:
-    """The codes of what makes a row's times mean nothing; empty where nothing does."""
+    """The codes of what makes a row's dollars mean nothing; empty where nothing does."""
     return ", ".join(reason.code for reason in row.verdict if reason.fatal)
 
 

@@ -9,9 +9,11 @@ from bench.metrics.memory import peak_bytes
 from bench.metrics.percentiles import TooFew
 from bench.metrics.statistics import Estimate
 from bench.models import catalogue
+from bench.report import quality_text
 from bench.report.costs import ApiComparison
 from bench.report.measured import PERCENTILES
 from bench.report.rows import Row
+from bench.schema.precision import label
 
 MS = 1e3
 GB = 1e9
@@ -20,7 +22,7 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Column:
-    """A heading, and the text of a row under it. `group` places it in one of two tables on a narrow screen."""
+    """A heading, and the text of a row under it. `group` places it in one of several tables on a narrow screen."""
 
     heading: str
     group: str
@@ -124,7 +126,7 @@ def model(row: Row) -> str:
 
 def precision(row: Row) -> str:
     """The precision's name, with the options that differ from its defaults."""
-    return row.cell.precision.name + _changed(row.cell.precision.model_dump(exclude_defaults=True, exclude={"name"}))
+    return label(row.cell.precision)
 
 
 def runner(row: Row, telling: Mapping[str, str | None] | None = None) -> str:
@@ -219,7 +221,7 @@ def _one_off(row: Row) -> str:
 
 DROPPED_WHEN_EMPTY = (
     *("utilisation", "split", "cached", "J/token", "MBU", "MFU", "decode limit", "floor $/Mtok", "electricity $/Mtok"),
-    *("$/Mtok cached", "fit residual", "one-off $/Mtok"),
+    *("$/Mtok cached", "fit residual", "one-off $/Mtok", "bits/byte", "ΔNLL", "KL", "same top-1"),
 )
 """Columns that a footnote stands in for where no row has a figure."""
 
@@ -247,6 +249,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("MBU", "limits", _share("mbu")),
     Column("MFU", "limits", _share("mfu")),
     Column("decode limit", "limits", _limit),
+    Column("bits/byte", "quality", quality_text.bits_per_byte),
+    Column("ΔNLL", "quality", quality_text.delta_nll),
+    Column("KL", "quality", quality_text.kl),
+    Column("same top-1", "quality", quality_text.same_top_1),
     Column("$/Mtok in", "dollars", _dollar("input_usd_per_mtok")),
     Column("$/Mtok cached", "dollars", _dollar("cached_usd_per_mtok")),
     Column("$/Mtok out", "dollars", _dollar("output_usd_per_mtok")),
@@ -316,7 +322,7 @@ def telling_options(rows: Sequence[Row]) -> dict[str, str | None]:
 def percentile_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Headings and lines of TTFT, TPOT and end-to-end percentiles, or how many samples they lack."""
     names = {"ttft_s": "TTFT", "tpot_s": "TPOT", "e2el_s": "E2EL"}
-    headings = ["", *(f"{label} p{which}" for label in names.values() for which in PERCENTILES)]
+    headings = ["", *(f"{heading} p{which}" for heading in names.values() for which in PERCENTILES)]
     lines = []
     for index, row in enumerate(rows, 1):
         found = {} if row.figures is None else row.figures.percentiles

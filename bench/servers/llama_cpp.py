@@ -3,6 +3,9 @@
 It divides its context among its slots, so it is started with streams × longest tokens. Each slot keeps what it last
 computed; the cache of prompts in main memory (8 GiB by default) is off, because it works while others are timed and
 answers none of our prompts. /health answers 503 until the model is loaded.
+
+Quantised keys and values are ggml's blocks of 32 values with an fp16 scale: q8_0 (8.5 bits) and q4_0 (4.5 bits), for
+which it wants flash attention.
 """
 
 import shutil
@@ -17,6 +20,7 @@ from bench.servers import weights as files
 from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
 
 BINARY = "llama-server"
+KV_TYPES = {"int8": "q8_0", "int4": "q4_0"}
 INSTALL = "pip install 'llm-cost-bench[llama-cpp]', or put llama-server on the PATH"
 SPARE_THREADS = 8
 HELP_S = 20
@@ -27,6 +31,8 @@ def command(launch: Launch) -> Command:
     """`llama-server --model FILE …`, or the same options for the wheel."""
     path = files.gguf(launch.weights, "llama.cpp")
     precisions.stored_only(launch.precision, "llama.cpp")
+    precisions.check_quantised(launch.precision, "llama.cpp")
+    kept = precisions.kv_type(launch.precision, "llama.cpp", KV_TYPES)
     program, known = _program(launch)
     slots = _given(launch.args, ("--parallel", "-np")) or launch.streams
     words = [*program, "--model", str(path), "--alias", launch.weights.name]
@@ -34,6 +40,8 @@ def command(launch: Launch) -> Command:
     words += ["--ctx-size", str(slots * launch.longest_tokens)]
     # Each open connection holds one of these threads, idle ones too: with too few, requests wait for one to time out.
     words += ["--threads-http", str(2 * slots + SPARE_THREADS)]
+    if kept is not None:
+        words += ["--flash-attn", "on", "--cache-type-k", kept, "--cache-type-v", kept]
     if _has("--cache-ram", program):
         words += ["--cache-ram", "0"]
     return Command(tuple(words), launch.weights.name, version=known)

@@ -1,7 +1,10 @@
 """Which precisions an engine can serve, and how: said before anything is started, never guessed."""
 
+from collections.abc import Mapping
+
 from bench.errors import UnsupportedError
-from bench.schema import FourBit, Int8, Plain, Precision
+from bench.schema import FourBit, Int8, Packed, Plain, Precision
+from bench.schema.precision import STORED, kv_cache
 from bench.servers.weights import Weights
 
 TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
@@ -9,7 +12,7 @@ TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 def stored_only(precision: Precision, engine: str) -> None:
     """For engines that serve a file as it is. Raises UnsupportedError for any other precision."""
-    if precision.name not in ("checkpoint", "served"):
+    if precision.name not in ("checkpoint", "gguf", "served"):
         raise UnsupportedError(
             f"{engine} serves a GGUF file as it is stored, not as {precision.name}",
             "use precision: checkpoint, and one file for each precision",
@@ -26,16 +29,51 @@ def check_stored(precision: Precision, weights: Weights) -> None:
     if settings is None or precision.name == "served":
         return
     stored = settings.get("quantization_config")
-    if precision.name == "checkpoint":
+    method = stored.get("quant_method") if isinstance(stored, dict) else None
+    if precision.name in STORED:
         if stored is None:
             raise UnsupportedError("this checkpoint is not quantised", "name a precision, such as bf16")
+        if precision.name not in ("checkpoint", method):
+            raise UnsupportedError(
+                f"this checkpoint is quantised with {method or 'an unknown method'}, not with {precision.name}",
+                f"use precision: {method if method in STORED else 'checkpoint'}",
+            )
     elif stored is not None:
-        method = stored.get("quant_method") if isinstance(stored, dict) else None
         raise UnsupportedError(
             f"this checkpoint is already quantised ({method or 'unknown method'}) and cannot be served as "
             f"{precision.name}",
             "use precision: checkpoint",
         )
+
+
+def check_quantised(precision: Precision, engine: str) -> None:
+    """Raises UnsupportedError for a level that only transformers makes here, and for a kernel chosen by name."""
+    if isinstance(precision, Packed) and precision.backend != "auto":
+        raise UnsupportedError(f"{engine} chooses its own kernel for {precision.name}", "leave backend out")
+    if not isinstance(precision, Plain | Int8 | FourBit) and precision.name not in (*STORED, "served"):
+        raise refuse(precision, engine)
+
+
+def kv_type(precision: Precision, engine: str, known: Mapping[str, str]) -> str | None:
+    """The engine's own name of how keys and values are kept; None where nothing is asked.
+
+    `known`: format → name. Raises UnsupportedError for another format, and for options that the engine does not have.
+    """
+    kept = kv_cache(precision)
+    if kept is None:
+        return None
+    if kept.format not in known:
+        names = " or ".join(f"kv-{one}" for one in known)
+        raise UnsupportedError(
+            f"{engine} is not asked to keep keys and values as {kept.format}",
+            f"use {names}, or leave kv_cache out" if names else "leave kv_cache out",
+        )
+    if kept.model_dump(exclude_defaults=True, exclude={"format"}):
+        raise UnsupportedError(
+            f"{engine} packs keys and values in its own way, without these options",
+            "leave the format alone in kv_cache",
+        )
+    return known[kept.format]
 
 
 def dtype(precision: Precision, engine: str, known: tuple[str, ...] = ("fp32", "fp16", "bf16")) -> str | None:

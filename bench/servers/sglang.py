@@ -9,6 +9,8 @@ def command(launch: Launch) -> Command:
     """`python3 -m sglang.launch_server --model-path MODEL …`; /health answers 200 after its own warm-up."""
     source = files.checkpoint(launch.weights, "sglang")
     precisions.check_stored(launch.precision, launch.weights)
+    precisions.check_quantised(launch.precision, "sglang")
+    kept = precisions.kv_type(launch.precision, "sglang", {"fp8": "fp8_e4m3"})
     if launch.precision.name in ("int8", "nf4", "fp4"):
         raise precisions.refuse(launch.precision, "sglang")
     program = launch.program or ("python3", "-m", "sglang.launch_server")
@@ -18,6 +20,8 @@ def command(launch: Launch) -> Command:
         words += ["--revision", launch.weights.revision]
     if launch.weights.model.trust_remote_code:
         words.append("--trust-remote-code")
+    if kept is not None:
+        words += ["--kv-cache-dtype", kept]
     named = precisions.dtype(launch.precision, "sglang")
     return Command((*words, *(() if named is None else ("--dtype", named))), launch.weights.name)
 

@@ -28,6 +28,8 @@ def command(launch: Launch) -> Command:
 
 def _precision(launch: Launch) -> list[str]:
     wanted = launch.precision
+    precisions.check_quantised(wanted, "tgi")
+    precisions.kv_type(wanted, "tgi", {})
     if isinstance(wanted, FourBit):
         precisions.check_four_bit(wanted, "tgi", None, "fp16")
         return ["--quantize", f"bitsandbytes-{wanted.name}"]

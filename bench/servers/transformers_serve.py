@@ -59,6 +59,8 @@ def _blocks(launch: Launch) -> int:
 
 def _precision(launch: Launch) -> list[str]:
     wanted = launch.precision
+    precisions.check_quantised(wanted, "transformers serve")
+    precisions.kv_type(wanted, "transformers serve", {})
     if isinstance(wanted, FourBit):
         precisions.check_four_bit(wanted, "transformers serve", "nf4", "fp32")
         return ["--quantization", "bnb-4bit", "--dtype", "bfloat16"]

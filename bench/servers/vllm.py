@@ -1,6 +1,7 @@
 """vLLM's OpenAI-compatible server: `vllm serve`. Described by its documentation (0.32), not run by our tests.
 
 Its bitsandbytes weights are nf4 with quantised scales, computed in bf16; it makes no int8 while it loads.
+Keys and values as fp8 are e4m3 with the scales that the checkpoint brings, else 1.
 """
 
 from bench.schema import FourBit
@@ -24,13 +25,16 @@ def command(launch: Launch) -> Command:
 
 def _precision(launch: Launch) -> list[str]:
     wanted = launch.precision
+    precisions.check_quantised(wanted, "vllm")
+    kept = precisions.kv_type(wanted, "vllm", {"fp8": "fp8"})
+    kv = [] if kept is None else ["--kv-cache-dtype", kept]
     if isinstance(wanted, FourBit):
         precisions.check_four_bit(wanted, "vllm", "nf4", "bf16")
-        return ["--dtype", "bfloat16", "--quantization", "bitsandbytes"]
+        return ["--dtype", "bfloat16", "--quantization", "bitsandbytes", *kv]
     if wanted.name == "int8":
         raise precisions.refuse(wanted, "vllm")
     named = precisions.dtype(wanted, "vllm")
-    return [] if named is None else ["--dtype", named]
+    return kv if named is None else ["--dtype", named, *kv]
 
 
 ENGINE = Engine(

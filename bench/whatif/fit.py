@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from bench.metrics import footprint, roofline
 from bench.metrics.footprint import Shape
 from bench.schema import ModelFacts, Precision, Workload
+from bench.schema.precision import STORED
 
 MOST = 1024
 """More devices than this are no answer."""
@@ -25,10 +26,10 @@ class Fit:
 def needed_bytes(of: Shape, facts: ModelFacts, precision: Precision, batch: Workload) -> float:
     """Weights, KV cache and activations (docs/metrics.md), with what the engine said of its own cache and weights.
 
-    The bits of a `checkpoint` are not in its config: its weights count as they were measured in memory.
+    The bits of a stored precision are not in its config: its weights count as they were measured in memory.
     """
     need = footprint.needed(of, precision, batch)
-    weights = float(facts.weights_bytes) if precision.name == "checkpoint" else need.weights_bytes
+    weights = float(facts.weights_bytes) if precision.name in STORED else need.weights_bytes
     tokens = batch.batch_size * (batch.input_tokens + batch.output_tokens)
     return weights + tokens * roofline.kv_bytes_per_token(of, facts, precision) + need.activation_bytes
 

@@ -13,6 +13,7 @@ from bench.models import catalogue
 from bench.report.serving.frontier import good_usd
 from bench.report.serving.row import ServingDollars, ServingRow, engine_text, load_text
 from bench.report.table import MS, NONE, number, percent, spread
+from bench.schema.precision import label
 
 Text = Callable[[ServingRow], str]
 
@@ -29,15 +30,14 @@ class Column:
 
 def model(row: ServingRow) -> str:
     """The model, or what the server calls it where the config does not say."""
-    label = catalogue.label(row.cell.model)
+    named = catalogue.label(row.cell.model)
     served = row.servings[0].capabilities.served_model if row.servings else ""
-    return served or label if row.cell.precision.name == "served" else label
+    return served or named if row.cell.precision.name == "served" else named
 
 
 def precision(row: ServingRow) -> str:
     """The precision's name, with the options that differ from its defaults."""
-    changed = row.cell.precision.model_dump(exclude_defaults=True, exclude={"name"})
-    return row.cell.precision.name + "".join(f" {key}={value}" for key, value in changed.items() if value is not None)
+    return label(row.cell.precision)
 
 
 def verdict(row: ServingRow) -> str:
@@ -251,8 +251,8 @@ def percentile_table(rows: Sequence[ServingRow]) -> tuple[list[str], list[tuple[
             known = [one for one in names.get(name, {}).values() if not isinstance(one, TooFew) or one.n]
             if known:
                 texts = (time_text(row.figures, name, which) for which in (50.0, 90.0, 95.0, 99.0))
-                label = LATENCIES.get(name, name.removesuffix("_s").replace("_", " "))
-                lines.append((str(index), load_text(row.traffic), label, *texts))
+                heading = LATENCIES.get(name, name.removesuffix("_s").replace("_", " "))
+                lines.append((str(index), load_text(row.traffic), heading, *texts))
     return headings, lines
 
 

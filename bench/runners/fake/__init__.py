@@ -1,4 +1,4 @@
-"""A runner that follows a formula: programmed delays, memory, energy and failures.
+"""A runner that follows a formula: programmed delays, memory, energy, predictions and failures.
 
 It ships with the package because the instrument tests itself on it (`bench selftest`): what comes out of a run is known
 beforehand. It never stands in for a real engine in a result.
@@ -6,16 +6,19 @@ beforehand. It never stands in for a real engine in a result.
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import UnsupportedError
-from bench.runners import OnStep
+from bench.runners import Encoded, OnStep
+from bench.runners.fake import text as programmed
 from bench.runners.fake.clocks import WrongClock
 from bench.runners.fake.noise import Noise, of_process
+from bench.runners.fake.profile import profile as programmed_profile
+from bench.runners.fake.text import Text
 from bench.runners.fake.trouble import CLOCKS, Trouble, fail, misreported
-from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision
+from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision, Profile
 
 SPIN_S = 0.002
 """`sleep` wakes up to a millisecond late; the last stretch is spun so that the programmed time is met."""
@@ -42,6 +45,9 @@ class Options(BaseModel):
     prefix_cache: bool = Field(False, description="prompts that it has seen before get their first token at once")
     noise: Noise | None = Field(None, description="what makes rounds and processes differ; none: nothing does")
     trouble: Trouble = Field("none", description="what goes wrong")
+    text: Text | None = Field(
+        None, description="what it predicts; none: its weights count as random, and have no quality"
+    )
     flood_bytes: int = Field(4 << 20, ge=0, description="what `flood` and `gigabyte` write to each stream")
 
 
@@ -68,6 +74,7 @@ class FakeRunner:
         self._generated_s = 0.0
         self._readings = 0
         self._clock: WrongClock | None = None
+        self._table: Any = None
         if options.power_w:
             self.energy_j = self._energy_j  # there is a counter only where there is something to count
 
@@ -94,9 +101,9 @@ class FakeRunner:
             parameters=1000,
             weights_bytes=max(options.memory_bytes, 2000),
             kv_bytes_per_token=16,
-            vocab_size=1000,
+            vocab_size=programmed.VOCABULARY,
             # Constant output is no wonder of random weights, and nobody would be suspicious of it.
-            random_weights=options.trouble != "same",
+            random_weights=options.trouble != "same" and options.text is None,
             dtype=self._precision.name,
             device="fake",
             placement={"cpu": max(options.memory_bytes, 2000)},
@@ -129,6 +136,17 @@ class FakeRunner:
         due = time.perf_counter() + len(prompts) * cached_tokens * self._options.prefill_s_per_token
         self._kept = (prompts, cached_tokens)
         _wait_until(due)
+
+    def encode(self, text: str) -> Encoded:
+        return programmed.encode(text, self._options.text or Text())
+
+    def logits(self, rows: Sequence[Sequence[int]]) -> Any:
+        if self._table is None:
+            self._table = programmed.table(self._precision.name, self._options.text or Text())
+        return self._table[list(map(list, rows))]
+
+    def profile(self, prompts: Sequence[Sequence[int]], output_tokens: int, facts: ModelFacts) -> Profile:
+        return programmed_profile(self._prefill_s(prompts), self._options.step_s, output_tokens, facts)
 
     def out_of_memory(self, error: BaseException) -> bool:
         return isinstance(error, MemoryError)

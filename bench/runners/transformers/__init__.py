@@ -17,11 +17,21 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.errors import UnsupportedError
-from bench.runners import OnStep
-from bench.schema import PRECISIONS, Accelerator, Environment, Model, ModelFacts, Precision
+from bench.runners import Encoded, OnStep
+from bench.schema import PRECISIONS, Accelerator, Environment, Model, ModelFacts, Precision, Profile
 from bench.sensors import environment
 
 _SIZE = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?B)", re.IGNORECASE)
+
+LIBRARIES = {"torchao": "torchao", "hqq": "hqq", "quanto": "optimum-quanto"}
+"""How the names of a library's precisions begin → what is installed for them; the extra is called like the former."""
+
+NOT_ON_CPUS = {"torchao-fp8dq": "needs a product of fp8: a GPU from Ada or MI300 on"}
+NO_KERNEL_ON_CPUS = "runs, but no CPU kernel: dequantised before each product"
+SLOW_ON_CPUS = (
+    *("torchao-int8wo", "torchao-fp8wo", "hqq-int8", "hqq-int4", "hqq-int3", "hqq-int2"),
+    *("quanto-int2", "quanto-fp8"),
+)
 
 PACKED = {"compressed-tensors": "compressed_tensors", "GPTQ and AWQ": "gptqmodel", "packed GGUF": "kernels"}
 """Checkpoints that are already quantised, and the package that transformers loads each with."""
@@ -97,6 +107,9 @@ class TransformersRunner:
         "torch",
         "transformers",
         "bitsandbytes",
+        "torchao",
+        "hqq",
+        "optimum-quanto",
         "accelerate",
         "compressed-tensors",
         "gptqmodel",
@@ -114,6 +127,7 @@ class TransformersRunner:
         self._precision = precision
         self._options = options
         self._loop: Any = None
+        self._loaded: Any = None
 
     @classmethod
     def room_bytes(cls, options: BaseModel, environment: Environment) -> int | None:
@@ -139,11 +153,17 @@ class TransformersRunner:
         found: dict[str, str | None] = dict.fromkeys(PRECISIONS)
         if not environment.accelerators:
             found["fp16"] = "runs, but no CPU has fast fp16 kernels in torch: use bf16 or fp32"
+            found |= dict.fromkeys(SLOW_ON_CPUS, NO_KERNEL_ON_CPUS) | NOT_ON_CPUS
         elif environment.packages["torch"].endswith("+cpu"):
             found = dict.fromkeys(PRECISIONS, "runs on the CPU only: this torch is a CPU build; install a CUDA build")
         if "bitsandbytes" not in environment.packages:
             for name in ("int8", "nf4", "fp4"):
                 found[name] = "needs bitsandbytes: pip install bitsandbytes"
+        for name in found:
+            library = LIBRARIES.get(name.partition("-")[0])
+            if library is not None and library not in environment.packages:
+                extra = name.partition("-")[0]
+                found[name] = f"needs {library}: pip install {library} (with scripts/bench: BENCH_EXTRAS={extra})"
         able = [method for method, module in PACKED.items() if find_spec(module) is not None]
         lacking = [
             f"{method} (pip install {module.replace('_', '-')})"
@@ -167,7 +187,15 @@ class TransformersRunner:
         torch.set_num_threads(self._options.threads or min(torch.get_num_threads(), environment.usable_cpus()))
         place = load.device(self._options.device)
         loaded = load.load(self._model_choice, self._precision, self._options, place)
-        self._loop = Loop(loaded.network, self._options.cache, self._options.compile, self._options.compile_mode)
+        self._loaded = loaded
+        self._loop = Loop(
+            loaded.network,
+            self._options.cache,
+            self._options.compile,
+            self._options.compile_mode,
+            kv_cache=loaded.kv_cache,
+            inference_mode=loaded.inference_mode,
+        )
         return facts.collect(loaded, self._model_choice, self._loop.cache_kind, self._loop.compiled)
 
     def generate(
@@ -195,6 +223,26 @@ class TransformersRunner:
         except (OSError, ValueError, ImportError, KeyError):
             return None  # random weights, or a checkpoint without its tokenizer
         return [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+
+    def encode(self, text: str) -> Encoded:
+        from bench.runners.transformers import text as scoring
+
+        return scoring.encode(self._model_choice, self._loaded, text)
+
+    def logits(self, rows: Sequence[Sequence[int]]) -> Any:
+        from bench.runners.transformers import text as scoring
+
+        return scoring.logits(self._loaded, rows)
+
+    def language_model(self) -> Any:
+        from bench.runners.transformers import tasks
+
+        return tasks.language_model(self._model_choice, self._loaded)
+
+    def profile(self, prompts: Sequence[Sequence[int]], output_tokens: int, facts: ModelFacts) -> Profile:
+        from bench.runners.transformers.profile import profile
+
+        return profile(self._loaded.network, self._loop, prompts, output_tokens, facts)
 
     def out_of_memory(self, error: BaseException) -> bool:
         import torch

@@ -25,12 +25,14 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
     weights_bytes = 0
     placement: dict[str, int] = {}
     seen: set[int] = set()
+    kept_beside = _kept_beside(network)
     for name, tensor in _weights(network):
         if id(tensor) in seen:
             continue
         seen.add(id(tensor))
-        parameters += 0 if loaded.packed else _values(tensor)
-        for part in _storages(tensor):
+        beside = kept_beside.get(id(tensor), {})
+        parameters += 0 if loaded.packed else _values(tensor, beside.get("shape"))
+        for part in (*_storages(tensor), *(one for one in beside.values() if isinstance(one, torch.Tensor))):
             size = part.numel() * part.element_size()
             weights_bytes += size
             place = str(part.device) if part.device.type != "meta" else _off_loaded_to(name, network.hf_device_map)
@@ -57,6 +59,8 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         attention=getattr(network.config, "_attn_implementation", None),
         cache=cache,
         compiled=compiled,
+        kernel=loaded.kernel,
+        kernel_falls_back=loaded.kernel_falls_back,
         notes=tuple(notes),
     )
 
@@ -91,16 +95,29 @@ def _dense_parameters(config: Any) -> int:
     return int(network.num_parameters())
 
 
-def _values(tensor: Any) -> int:
-    """How many weights a tensor stands for; bitsandbytes packs two into a byte and remembers the true shape."""
+def _kept_beside(network: Any) -> dict[int, dict[str, Any]]:
+    """HQQ keeps scales, zero points and the true shape in a dict beside its packed weights, no part of the network."""
+    return {id(module.W_q): module.meta for module in network.modules() if hasattr(module, "W_q")}
+
+
+def _values(tensor: Any, shape: Any) -> int:
+    """How many weights a tensor stands for; packed ones have their true shape beside them."""
     state = getattr(tensor, "quant_state", None)
     if state is not None:
-        return int(torch.Size(state.shape).numel())
+        shape = state.shape
+    if shape is not None:
+        return int(torch.Size(shape).numel())
+    if tensor.dim() == 0:
+        return 0  # optimum-quanto's scales of activations, which are not quantised here
     return int(tensor.numel()) if tensor.dtype.is_floating_point or tensor.dtype == torch.int8 else 0
 
 
 def _storages(tensor: Any) -> Iterator[torch.Tensor]:
-    """The tensor and the scales that belong to it."""
+    """The tensor and the scales that belong to it; of a tensor made of others, those."""
+    if hasattr(tensor, "__tensor_flatten__"):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from _storages(getattr(tensor, name))
+        return
     yield tensor.data
     scales = getattr(tensor, "SCB", None)
     if scales is not None:

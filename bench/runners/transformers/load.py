@@ -6,16 +6,15 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from bench.errors import DoesNotFitError, UnsupportedError
 from bench.models import builtin, catalogue
-from bench.runners.transformers import Options, packed, random_weights
+from bench.runners.transformers import Options, levels, packed, random_weights
+from bench.runners.transformers.levels import bitsandbytes
 from bench.runners.transformers.loaded import Loaded, notes
-from bench.schema import FourBit, Int8, Model, Plain, Precision
-from bench.schema.precision import STORED
-
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+from bench.schema import Model, Precision
+from bench.schema.precision import STORED, kv_cache
 
 
 def device(name: str) -> torch.device:
@@ -44,27 +43,61 @@ def load(model: Model, precision: Precision, options: Options, place: torch.devi
         raise UnsupportedError("torch.compile needs a C++ compiler, none was found", "install g++, or compile: false")
     with TypedErrors(precision, options):
         if catalogue.kind(model) == "shape":
-            return _random(model, precision, options, place)
-        return _stored(model, precision, options, place)
+            loaded = _random(model, precision, options, place)
+        else:
+            loaded = _stored(model, precision, options, place)
+    loaded.kv_cache = kv_cache(precision)
+    library = levels.library(precision)
+    if precision.name not in STORED and loaded.kernel is None:
+        kernel = levels.kernel(precision, place, loaded.network)
+        loaded.kernel, loaded.kernel_falls_back = kernel.text, kernel.falls_back
+    if library is not None:
+        loaded.inference_mode = library.in_inference_mode(precision)
+        loaded.notes += levels.notes(loaded.network)
+        if loaded.kernel_falls_back and loaded.kernel is not None:
+            loaded.notes.append(loaded.kernel)
+    return loaded
 
 
 def _stored(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
     source, arguments = where(model)
     gguf = "gguf_file" in arguments
     config = AutoConfig.from_pretrained(source, **arguments)
-    packed.check(precision, None if gguf else getattr(config, "quantization_config", None), gguf)
+    held = None if gguf else getattr(config, "quantization_config", None)
+    packed.check(precision, held, gguf)
     _check_safe(model, source, gguf)
-    keywords: dict[str, Any] = {**arguments, **_quantisation(precision), **_placement(options, place)}
+    library = levels.library(precision)
+    # Where one device takes it, a level that is made after loading is read into RAM and packed onto it layer by layer.
+    bnb = None if gguf else bitsandbytes.config(precision)
+    later = library is not None and bnb is None
+    if library is not None:
+        library.check(precision, place, options.compile)
+    target = None if options.device_map else place
+    keywords: dict[str, Any] = {
+        **arguments,
+        "dtype": "auto" if precision.name in STORED else levels.dtype(precision),
+        **_placement(options, torch.device("cpu") if later else place),
+    }
+    if bnb is not None:
+        keywords["quantization_config"] = bnb
+    keywords |= packed.settings(precision, held)
     if gguf:
-        return packed.from_gguf(source, keywords, precision, place)
+        loaded = packed.from_gguf(source, keywords, precision, torch.device("cpu") if later else place)
+        if later and levels.plain(loaded.network):
+            levels.quantise(loaded.network, precision, target, options.compile)
+            loaded.notes.append(f"then quantised to {precision.name}")
+        return loaded
     keywords["use_safetensors"] = None if model.allow_pickle else True
     network = AutoModelForCausalLM.from_pretrained(source, **keywords).eval()
+    if later:
+        levels.quantise(network, precision, target, options.compile)
+    if bnb is not None and library is not None:
+        for name, layer in network.named_modules():
+            if type(layer).__name__ == "Linear4bit":
+                library.check_linear(precision, name, layer.out_features, layer.in_features, place)
     said = notes(precision, place)
-    if network._forward_pre_hooks:
-        # compressed-tensors unpacks its weights at the first forward; do it now, and count what is then there.
-        with torch.inference_mode():
-            network(torch.zeros((1, 1), dtype=torch.long, device=network.device))
-        said.append("packed weights are unpacked on loading: transformers computes on dense ones")
+    if precision.name in STORED:
+        said += packed.settle(network)
     return Loaded(network, random_weights=False, notes=said, packed=precision.name in STORED)
 
 
@@ -101,36 +134,6 @@ def _check_safe(model: Model, source: str | Path, gguf: bool) -> None:
         )
 
 
-def _quantisation(precision: Precision) -> dict[str, Any]:
-    if isinstance(precision, Plain):
-        return {"dtype": DTYPES[precision.name]}
-    config = bitsandbytes_config(precision)
-    if config is None:
-        return {"dtype": "auto"}
-    return {"dtype": _outer_dtype(precision), "quantization_config": config}
-
-
-def _outer_dtype(precision: Precision) -> torch.dtype:
-    """The type of what is not quantised: embeddings, norms, the output head."""
-    if isinstance(precision, FourBit):
-        return DTYPES[precision.compute_dtype]
-    return torch.bfloat16 if not isinstance(precision, Plain) else DTYPES[precision.name]
-
-
-def bitsandbytes_config(precision: Precision) -> BitsAndBytesConfig | None:
-    """transformers' settings for a bitsandbytes precision, None for the others."""
-    if isinstance(precision, Int8):
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=precision.threshold)
-    if isinstance(precision, FourBit):
-        return BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type=precision.name,
-            bnb_4bit_use_double_quant=precision.double_quant,
-            bnb_4bit_compute_dtype=DTYPES[precision.compute_dtype],
-        )
-    return None
-
-
 def _placement(options: Options, place: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"device_map": options.device_map or {"": place}}
     if options.max_memory is not None:
@@ -143,19 +146,13 @@ def _placement(options: Options, place: torch.device) -> dict[str, Any]:
 def _random(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
     settings = catalogue.config(model)
     assert settings is not None
-    if precision.name == "checkpoint" or "quantization_config" in settings:
+    if precision.name in STORED or "quantization_config" in settings:
         raise UnsupportedError("a shape has random weights and no stored quantisation", "name bf16, int8, nf4, …")
     config = AutoConfig.for_model(**settings)
     attention = {} if options.attention == "auto" else {"attn_implementation": options.attention}
     placement = _placement(options, place)
     network = random_weights.build(
-        config,
-        _outer_dtype(precision),
-        bitsandbytes_config(precision),
-        place,
-        options.device_map,
-        placement.get("max_memory"),
-        attention,
+        config, precision, place, options.device_map, placement.get("max_memory"), attention, options.compile
     )
     return Loaded(network.eval(), random_weights=True, notes=notes(precision, place))
 
@@ -191,6 +188,9 @@ class TypedErrors:
     def _typed(self, error: BaseException, text: str) -> UnsupportedError | None:
         if self.options.attention != "auto" and self.options.attention.split("_")[0] in text.lower():
             return UnsupportedError(text, "use attention: auto or sdpa")
+        stored = packed.typed(self.precision, error)
+        if stored is not None:
+            return stored
         if isinstance(error, ImportError):
             return UnsupportedError(text, f"install it, or use another precision than {self.precision.name}")
         if isinstance(error, OSError) and "cannot be loaded with `safetensors`" in str(error):

@@ -17,6 +17,12 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
     packed: bool = False
     kv_cache: KvCache | None = None
+    inference_mode: bool = True
+    """Whether it may run under `torch.inference_mode`; some packed tensors only do under `torch.no_grad`."""
+    kernel: str | None = None
+    """How its products are computed on this device, in one sentence."""
+    kernel_falls_back: bool = False
+    """Whether that is for lack of a kernel of the level's own format."""
 
 
 def notes(precision: Precision, place: torch.device) -> list[str]:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import DynamicCache, StaticCache
+from transformers import Cache, DynamicCache, StaticCache
 from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from bench.errors import UnsupportedError
+from bench.runners.transformers import kv_cache as kv
+from bench.schema import KvCache
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,31 @@ class _Prefix:
 
     prompts: Sequence[Sequence[int]]
     tokens: int
-    cache: DynamicCache
+    cache: Cache
 
 
 class Loop:
-    """Greedy generation of exactly N tokens a row over one network; the static cache is kept between calls."""
+    """Greedy generation of exactly N tokens a row over one network; the static cache is kept between calls.
 
-    def __init__(self, network: Any, cache: str, compile: bool, compile_mode: str) -> None:
-        can_be_static = bool(getattr(network, "_can_compile_fullgraph", False))
+    `kv_cache`: pack keys and values, which is a kind of cache of its own. `inference_mode`: False for weights that
+    fail under it; `torch.no_grad` then does.
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        cache: str,
+        compile: bool,
+        compile_mode: str,
+        kv_cache: KvCache | None = None,
+        inference_mode: bool = True,
+    ) -> None:
+        self._kept = kv_cache
+        self._inference_mode = inference_mode
+        if kv_cache is not None:
+            _check_packed(network, cache, compile, kv_cache)
+            self._inference_mode = inference_mode and not kv.needs_no_grad(kv_cache)
+        can_be_static = kv_cache is None and bool(getattr(network, "_can_compile_fullgraph", False))
         if cache == "static" and not can_be_static:
             raise UnsupportedError(
                 f"{type(network).__name__} cannot use a static cache in this transformers", "use cache: auto or dynamic"
@@ -33,6 +52,8 @@ class Loop:
         self.cache_kind = "static" if can_be_static and cache in ("auto", "static") else "dynamic"
         if compile and self.cache_kind == "dynamic":
             raise UnsupportedError("torch.compile recompiles at every step with a dynamic cache", "use cache: static")
+        if kv_cache is not None:
+            self.cache_kind = kv.kind(kv_cache)
         self.compiled = compile
         self._network = network
         self._decode = torch.compile(network.forward, mode=compile_mode, dynamic=False) if compile else network
@@ -45,25 +66,26 @@ class Loop:
         self._device = input_device(network)
         self._one_device = len(set((getattr(network, "hf_device_map", None) or {}).values())) <= 1
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def generate(
         self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: Callable[[int], None]
     ) -> list[list[int]]:
         """Tokens of shape (B, N)."""
         try:
-            return self._steps(prompts, output_tokens, on_step)
+            with self._no_gradients():
+                return self._steps(prompts, output_tokens, on_step)
         finally:
             if self._static is not None:
-                self._static.reset()  # after the last stamp: clearing the cache is no part of the next first token
+                with self._no_gradients():
+                    self._static.reset()  # after the last stamp: clearing the cache is no part of the next first token
 
-    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
         """Keys and values of the first tokens of each row, held for the next `generate` of these prompts.
 
         They stay in the dynamic cache: the static one takes all of them over after the prefill, as it does without.
+        A cache that packs has packed them when `generate` begins.
         """
         self._prefix = None
-        cache = DynamicCache(config=self._network.config)
+        cache = self._growing()
         if self.cache_kind == "static":
             static = StaticCache(config=self._network.config, max_cache_len=len(prompts[0]))
             if not _same_kind(cache, static):
@@ -73,9 +95,18 @@ class Loop:
                 )
         ids = torch.tensor([row[:cached_tokens] for row in prompts], device=self._device)
         extra = self._keep(cached_tokens - 1)
-        logits = self._network(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
-        self._greedy(logits).tolist()  # waits for the device
+        with self._no_gradients():
+            logits = self._network(input_ids=ids, past_key_values=cache, use_cache=True, **extra).logits
+            self._greedy(logits).tolist()  # waits for the device
         self._prefix = _Prefix(prompts, cached_tokens, cache)
+
+    def _no_gradients(self) -> Any:
+        return torch.inference_mode() if self._inference_mode else torch.no_grad()
+
+    def _growing(self) -> Cache:
+        """An empty cache that grows with what it is given."""
+        config = self._network.config
+        return DynamicCache(config=config) if self._kept is None else kv.cache_for(config, self._kept)
 
     def _steps(
         self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: Callable[[int], None]
@@ -108,7 +139,7 @@ class Loop:
         known = 0 if prefix is None else prefix.tokens
         extra = self._keep(ids.shape[1] - known - 1)
         static = self._static_cache(ids.shape[0], total) if self.cache_kind == "static" else None
-        prompt = DynamicCache(config=self._network.config) if prefix is None else prefix.cache
+        prompt = self._growing() if prefix is None else prefix.cache
         if known:
             ids = ids[:, known:]
             if self._takes_positions:
@@ -146,7 +177,16 @@ class Loop:
         return self._static
 
 
-def _same_kind(dynamic: DynamicCache, static: StaticCache) -> bool:
+def _check_packed(network: Any, cache: str, compile: bool, kept: KvCache) -> None:
+    """Raises UnsupportedError for what does not go with packed keys and values."""
+    if cache == "static":
+        raise UnsupportedError("quantised keys and values cannot lie in a static cache", "use cache: auto")
+    if compile:
+        raise UnsupportedError("torch.compile needs a static cache, which cannot be quantised", "use compile: false")
+    kv.check(network, kept)
+
+
+def _same_kind(dynamic: Cache, static: StaticCache) -> bool:
     """Whether every layer keeps all tokens in both caches, so that one can be handed to the other."""
     layers = len(static.layers)
     return (

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 from accelerate import dispatch_model, infer_auto_device_map, init_empty_weights
-from accelerate.utils import CustomDtype, get_balanced_memory
+from accelerate.utils import get_balanced_memory
 from transformers import AutoModelForCausalLM
-from transformers.integrations import replace_with_bnb_linear
-from transformers.quantizers.base import get_keys_to_not_convert
 
 from bench.errors import UnsupportedError
+from bench.runners.transformers import levels
+from bench.schema import Precision
 
 POOL_VALUES = 4 * 1024 * 1024
 SEED = 20260101
@@ -22,70 +22,62 @@ SEED = 20260101
 
 def build(
     config: Any,
-    dtype: torch.dtype,
-    bitsandbytes: Any,
+    precision: Precision,
     place: torch.device,
     device_map: Any,
     max_memory: dict[int | str, str] | None,
     attention: Mapping[str, str],
+    compiled: bool = False,
 ) -> Any:
     """The network of `config`, filled with random weights, quantised weight by weight where asked for."""
+    dtype = levels.dtype(precision)
     with init_empty_weights(include_buffers=False):
         # Buffers are made for real: rotary frequencies are not in any checkpoint and would be garbage otherwise.
         network = AutoModelForCausalLM.from_config(config, dtype=dtype, **attention)
     network.tie_weights()
-    if bitsandbytes is not None:
-        _swap_linears(network, bitsandbytes)
-    places = _places(network, place, device_map, max_memory, dtype)
+    library = levels.library(precision)
+    packed = [] if library is None else levels.check(network, precision, place, compiled)
+    room = {} if library is None else {f"{name}.weight": library.room_type(precision) for name in packed}
+    places = _places(network, place, device_map, max_memory, dtype, room)
     pool = torch.randn(POOL_VALUES, generator=torch.Generator().manual_seed(SEED)) * 0.02
     pools: dict[tuple[torch.device, torch.dtype], torch.Tensor] = {}
     done: dict[int, torch.nn.Parameter] = {}
-    for module_name, module in network.named_modules():
+    for module_name, module in list(network.named_modules()):
         target = _place_of(module_name, places)
         for name, parameter in list(module.named_parameters(recurse=False)):
             if id(parameter) in done:
                 module._parameters[name] = done[id(parameter)]
                 continue
             values = _values(parameter, name, dtype, target, pool, pools)
-            filled = _like(parameter, values, target)
+            filled = torch.nn.Parameter(values, requires_grad=False)
             done[id(parameter)] = filled
             module._parameters[name] = filled
         for name, buffer in list(module.named_buffers(recurse=False)):
             module._buffers[name] = buffer.to(target)
+        if module_name in packed:
+            network.set_submodule(module_name, levels.layer_of(module, precision, target))
     network.tie_weights()
     if len(set(places.values())) > 1:
         network = dispatch_model(network, device_map=places)
     return network
 
 
-def quantise(network: Any, bitsandbytes: Any, place: torch.device) -> None:
-    """Quantise the linear layers of a dense network in place, as `from_pretrained` would have done on loading."""
-    dense = {name: module.weight for name, module in network.named_modules() if type(module) is torch.nn.Linear}
-    _swap_linears(network, bitsandbytes)
-    for name, module in network.named_modules():
-        if name in dense and module.weight is not dense[name]:
-            module._parameters["weight"] = _like(module.weight, dense.pop(name).detach(), place)
-
-
-def _swap_linears(network: Any, bitsandbytes: Any) -> None:
-    skipped = get_keys_to_not_convert(network)
-    replace_with_bnb_linear(network, modules_to_not_convert=skipped, quantization_config=bitsandbytes)
-
-
 def _places(
-    network: Any, place: torch.device, device_map: Any, max_memory: dict[int | str, str] | None, dtype: torch.dtype
+    network: Any,
+    place: torch.device,
+    device_map: Any,
+    max_memory: dict[int | str, str] | None,
+    dtype: torch.dtype,
+    room: dict[str, Any],
 ) -> dict[str, Any]:
     if device_map is None:
         return {"": place}
     if isinstance(device_map, dict):
         return dict(device_map)
-    packed = {"Params4bit": CustomDtype.INT4, "Int8Params": torch.int8}
     keywords = {
         "no_split_module_classes": list(network._no_split_modules or []),
         "dtype": dtype,
-        "special_dtypes": {
-            name: packed[type(one).__name__] for name, one in network.named_parameters() if type(one).__name__ in packed
-        },
+        "special_dtypes": room,
     }
     if device_map.startswith("balanced") or device_map == "auto":
         max_memory = get_balanced_memory(
@@ -128,14 +120,3 @@ def _values(
         piece = flat[start : start + POOL_VALUES]
         piece.copy_(source[: piece.numel()])
     return values
-
-
-def _like(parameter: Any, values: torch.Tensor, target: torch.device) -> Any:
-    """`values` as a parameter of the same class: quantised where the class quantises, when it reaches its device."""
-    kind = type(parameter)
-    if kind.__name__ == "Params4bit":
-        return kind(values, requires_grad=False, **parameter.__dict__).to(target)
-    if kind.__name__ == "Int8Params":
-        settings = {key: value for key, value in parameter.__dict__.items() if key != "SCB"}
-        return kind(values.to("cpu"), requires_grad=False, **settings).to(target)
-    return torch.nn.Parameter(values, requires_grad=False)
