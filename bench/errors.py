@@ -38,6 +38,14 @@ class DoesNotFitError(Exception):
         self.remedy = remedy
 
 
+class UnwrittenError(Exception):
+    """A file that belongs to the results could not be written: no word on the cell, which is to be measured again."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.errno = error.errno or 0
+
+
 class BrokenContractError(Exception):
     """A runner gave other tokens or steps than it was asked for. Stored as a record of status `invalid`."""
 

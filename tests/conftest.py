@@ -12,7 +12,7 @@ from bench.sensors import environment
 ALONE = {
     *("test_cached_prompts", "test_compare", "test_hardware", "test_offline", "test_peer_defects"),
     *("test_readme", "test_runner_contract", "test_selftest", "test_sensors", "test_transformers"),
-    *("test_kv_cache", "test_levels", "test_packed", "test_profile", "test_quality_real"),
+    "test_profile",
     *(
         "test_client_truth",
         "test_find_max",
@@ -33,6 +33,17 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in ALONE or item.name in ALONE_TESTS:
             item.add_marker("alone")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch on one thread: two that wait for each other beside a busy neighbour take ten times longer."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session", autouse=True)

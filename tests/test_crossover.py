@@ -69,6 +69,8 @@ def test_a_size_at_exactly_one_is_the_crossing_and_a_touch_is_none() -> None:
     found = crossover([_sure(1, 2.0), _sure(4, 1.0), _sure(16, 0.5)])
     assert [(one.batch_size, one.between) for one in found.crossings] == [(4.0, (1, 16))]
     assert crossover([_sure(1, 2.0), _sure(4, 1.0), _sure(16, 2.0)]).outcome == "wins"
+    several = crossover([_sure(1, 2.0), _sure(2, 1.0), _sure(4, 1.0), _sure(8, 1.0), _sure(16, 0.5)])
+    assert [one.batch_size for one in several.crossings] == [4.0]  # the middle of those at one, on a scale of powers
 
 
 @pytest.mark.parametrize(

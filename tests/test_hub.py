@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from bench.models import hub as hub_files
+from bench.schema import Model
 from tests.commands import bench, lines
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -122,3 +125,15 @@ def test_an_unknown_hub_id_is_a_typed_record(tmp_path: Path, hub: str) -> None:
     assert record["status"] == "unsupported"
     assert "check the id, the revision, the network and your access to it" in record["error"]["remedy"]
     assert "Traceback" not in done.stderr
+
+
+def test_without_the_hub_children_do_not_try_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent's client tries for half a minute; 27 cells that each did so would take a quarter of an hour."""
+    said: list[str] = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # and so restored afterwards
+    hub_files.fetch(Model(source="nobody/nothing-here"), lambda: True, said.append)
+    assert said == [
+        "warning: nobody/nothing-here could not be fetched: no answer from the hub, and it is not in the cache"
+    ]
+    assert os.environ["HF_HUB_OFFLINE"] == "1"

@@ -17,6 +17,8 @@ from bench.runners.transformers.loop import Loop
 from bench.schema import KvCache, Plain
 from bench.schema.precision import label
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = LlamaConfig(
     vocab_size=128, hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, head_dim=16
 )

@@ -22,6 +22,8 @@ from bench.runners.transformers.levels import quanto, torchao
 from bench.schema import PRECISIONS, FourBit, Hqq, Model, ModelFacts, Precision, Quanto, TorchAo, TorchAoInt4
 from bench.sensors import environment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 LAYERS = 1
 PROMPTS = [[11 + 7 * row + 3 * place for place in range(24)] for row in range(2)]
 CPU = torch.device("cpu")
@@ -70,8 +72,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Short:
 
 
 def load(source: object, precision: Any, **options: Any) -> tuple[TransformersRunner, ModelFacts]:
-    # One thread: short operators of a small network, on a machine that runs other tests beside this one.
-    runner = TransformersRunner(Model(source=str(source)), precision, Options.model_validate({"threads": 1} | options))
+    runner = TransformersRunner(Model(source=str(source)), precision, Options.model_validate(options))
     return runner, runner.load()
 
 

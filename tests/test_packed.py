@@ -20,6 +20,8 @@ from tests.test_transformers import load, quantised, tiny, tokens
 
 __all__ = ["tiny"]  # a fixture
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHODS = ("gptq", "awq", "compressed-tensors", "gguf")
 
 
@@ -133,6 +135,7 @@ model.save(target)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what gptqmodel, optimum and torchao use is deprecated
 @pytest.mark.skipif(
     find_spec("gptqmodel") is None, reason="gptqmodel is not installed: it builds from source and is no extra of ours"
 )
@@ -156,9 +159,8 @@ def test_a_checkpoint_that_gptqmodel_made_is_loaded_packed(method: str, tmp_path
     )
     AutoModelForCausalLM.from_config(config).to(torch.bfloat16).save_pretrained(source)
     AutoTokenizer.from_pretrained(builtin.folder("smollm2-135m")).save_pretrained(source)
-    made = subprocess.run(
-        [sys.executable, "-c", MAKE, str(source), str(target), method], capture_output=True, text=True, timeout=900
-    )
+    words = [sys.executable, "-c", MAKE, str(source), str(target), method]
+    made = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=900)  # it writes logs there
     assert made.returncode == 0, made.stderr[-2000:]
     runner, facts = load(target, named(method))
     assert len(tokens(runner)[0]) == 8

@@ -1,7 +1,7 @@
 """Profiles: of the real built-in model, of a layer that unpacks its weights with ordinary operators, of programmed
 events as a GPU gives them, and the pass that asks a runner for one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,16 +17,10 @@ from bench.runners.transformers import profile as profiles
 from bench.schema import Cell, FourBit, Job, Model, ModelFacts, Plain, Precision, Profile, RunnerChoice, Workload
 from tests import samples
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 BUILTIN = Model(source="builtin:smollm2-135m")
 NEW_TOKENS = 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Beside a busy neighbour, threads that wait for each other would make every small operator look large."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def _cell(precision: Precision, batch_size: int = 1, new_tokens: int = NEW_TOKENS, cached: int = 0) -> Cell:
@@ -39,7 +33,7 @@ def _cell(precision: Precision, batch_size: int = 1, new_tokens: int = NEW_TOKEN
 
 
 def _profiled(precision: Precision) -> Profile:
-    runner = TransformersRunner(BUILTIN, precision, Options(threads=1))
+    runner = TransformersRunner(BUILTIN, precision, Options())
     return profile(Job(cell=_cell(precision), replicate=0), runner, lambda *_: None)
 
 

@@ -89,6 +89,19 @@ def test_another_text_is_another_cell(tmp_path: Path) -> None:
     assert str(tmp_path) not in first[0].model_dump_json()  # records are published
 
 
+def test_another_task_or_other_data_of_it_is_another_cell(tmp_path: Path) -> None:
+    task, data = tmp_path / "own.yaml", tmp_path / "own.jsonl"
+    task.write_text("task: own\ndataset_path: json\ndataset_kwargs: {data_files: {test: own.jsonl}}\n")
+    data.write_text('{"question": 1}\n')
+    path = written(tmp_path, {"tasks": "own.yaml"})
+    first = cells_of(path)
+    data.write_text('{"question": 2}\n')
+    second = cells_of(path)
+    task.write_text(task.read_text() + "test_split: test\n")
+    assert len({one[0].cell_id for one in (first, second, cells_of(path), cells_of(written(tmp_path, {})))}) == 4
+    assert str(tmp_path) not in first[0].model_dump_json()
+
+
 BAD = {
     "empty": (None, "quality: empty; write quality: {}"),
     "two-references": (
@@ -98,6 +111,9 @@ BAD = {
     "misspelt-reference": ({"reference": "bf17"}, "did you mean 'bf16'"),
     "unknown-kv": ({"reference": "bf16+kv-int5"}, "'bf16+kv-int5' is no level"),
     "folder": ({"text": "."}, "is a folder; give a UTF-8 text file"),
+    "served": ({"reference": "served"}, "'served' is no level; known: awq, bf16"),
+    "max-bytes": ({"max_bytes": 10}, "quality.max_bytes: 10 bytes cannot fill one window of 512 tokens; raise it"),
+    "no-name": ({"text": " "}, "quality.text: no name is no text; give a file's path"),
     "missing": ({"text": "nowhere.txt"}, "cannot be read (No such file or directory)"),
     "binary": ({"text": "binary.bin"}, "byte 3 is a NUL character"),
     "latin-1": ({"text": "latin.txt"}, "byte 3 is not UTF-8"),
@@ -130,6 +146,13 @@ def test_a_mistake_is_one_line_with_file_line_and_remedy(name: str, tmp_path: Pa
 def test_levels_without_a_plain_one_need_a_reference_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no level of the list can be the reference"):
         read.sweep(written(tmp_path, {}, precisions=["int8", "nf4"]))
+
+
+def test_a_misspelt_level_is_one_mistake_and_not_a_missing_reference_too(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as found:
+        read.sweep(written(tmp_path, {}, precisions=["int8", "bf17"]))
+    assert len(found.value.lines) == 1
+    assert "did you mean 'bf16'" in found.value.lines[0]
 
 
 def test_a_name_that_two_levels_bear_is_refused(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from bench.schema import Against, FourBit, Int8, Model, Precision, Scored, TaskC
 from tests.commands import ROOT
 from tests.scored import BF16, FP32, MODEL, nll, quality_job, real
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 INT8, NF4 = Int8(name="int8"), FourBit(name="nf4")
 BYTES, WINDOW = 2200, 128
 TASK = ROOT / "configs/tasks/common-knowledge.yaml"
@@ -88,6 +90,7 @@ def test_int8_and_nf4_are_told_apart_from_bf16_and_from_each_other(kept: tuple[P
     assert near.tokens_sha256 == far.tokens_sha256 == kept[1].tokens_sha256
 
 
+@pytest.mark.slow  # programmed predictions show the same in tests/test_quality_pass.py
 def test_what_is_kept_of_the_reference_shows_most_of_the_divergence() -> None:
     """Of int8 and nf4 here, 64 log-probabilities and the rest's mass show 0.79 and 0.78 of the whole divergence."""
     text = prose.cut(prose.text(), BYTES)
@@ -120,7 +123,7 @@ def test_a_checkpoint_without_a_tokenizer_has_no_quality(tmp_path: Path) -> None
         (tmp_path / name).symlink_to(folder / name)
     runner = TransformersRunner(Model(source=str(tmp_path)), BF16, TransformersRunner.Options())
     runner.load()
-    with pytest.raises(UnsupportedError, match="no quality: no tokenizer beside the model"):
+    with pytest.raises(UnsupportedError, match="no quality: no tokenizer that can be read beside the model"):
         runner.encode("text")
 
 

@@ -28,8 +28,19 @@ def test_the_two_commands_stand_first() -> None:
     assert "scripts/test" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line != "./scripts/test"])
+MINUTES = ("configs/quantisation.yaml", "results/local/quantisation")
+"""What runs a quarter of an hour, and what reads its results: `scripts/test-slow` does."""
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(line, marks=pytest.mark.slow if any(one in line for one in MINUTES) else ())
+        for line in COMMANDS
+        if line != "./scripts/test"
+    ],
+)
 def test_a_command_of_the_readme(line: str, place: Path) -> None:
     words = shlex.split(line)
     extra = {}
@@ -46,9 +57,17 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
         return
     assert done.returncode == 0, done.stderr
     if "--dry-run" in words:
-        assert "12 processes at least" in done.stdout
+        assert "9 processes at least" in done.stdout
+        assert "quality on builtin:moby-dick" in done.stdout
     elif words[-1].endswith("serving.yaml"):
         _check_serving(done.stdout, done.stderr, place)
+    elif MINUTES[0] in line:
+        _check_quantisation(done.stdout, done.stderr, place)
+    elif "--by" in words:
+        # The reference, and what each of the others loses.
+        assert re.search(r"bf16 \(ref\.\)", done.stdout)
+        assert re.search(r"nf4 .* 0\.21\d+ ± 0\.00", done.stdout)
+        assert "moby-dick" in done.stdout
     elif "results/local/serving" in words:
         assert "ttft_s.p90<=0.5" in done.stdout
     elif words[1] == "run":
@@ -74,6 +93,8 @@ def _check_quickstart(table: str, progress: str, place: Path) -> None:
     assert re.search(r"\[(\d+)/\1\] .* tok/s decode", progress), progress
     assert re.search(r", about .* left$", progress, re.MULTILINE), progress
     assert len(re.findall(r", done: ±", progress)) == 3, progress
+    assert len(re.findall(r"\] quality of smollm2-135m \w+: 1\.\d+ bits a byte", progress)) == 3, progress
+    assert re.search(r"nf4 .* 0\.21\d+ ± 0\.00\d+ ", table), table
     next_line = table.strip().splitlines()[-1]
     assert next_line.startswith("next: ")
     following = shlex.split(next_line.removeprefix("next: ").partition("(")[0])
@@ -90,6 +111,15 @@ def _check_serving(table: str, progress: str, place: Path) -> None:
         assert re.search(rf"^ *\d +{load} ", table, re.MULTILINE), table
     assert "llama.cpp" in table
     assert re.search(r"measuring \d+ s: \d+ sent", progress), progress
+
+
+def _check_quantisation(table: str, progress: str, place: Path) -> None:
+    assert len(re.findall(r"\] quality of smollm2-135m \S+: 1\.\d+ bits a byte", progress)) == 7, progress
+    folder = place / "results" / "local" / "quantisation"
+    records = [line for line in (folder / "records.jsonl").read_text().splitlines() if line]
+    assert len(records) == 7 + 7 * 3 * 3
+    for level in ("bf16", "int8", "nf4", "torchao-int8wo", "torchao-int4wo", "quanto-int8", "hqq-int4"):
+        assert re.search(rf"^ *\d+ +{level} ", table, re.MULTILINE), table
 
 
 def test_the_config_of_the_readme_is_accepted(tmp_path: Path) -> None:

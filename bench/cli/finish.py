@@ -108,9 +108,12 @@ def print_and_write(folder: Path, cost: "CostChoices", warn: Callable[[str], Non
 
     found, under_load = rows_of_both(folder, cost, warn)
     width = shutil.get_terminal_size((120, 24)).columns
+    if not found and not under_load:
+        print(f"\nno table: nothing was timed in {folder} yet; the config without --only times its cells")
+        return []
     print()
     names = []
-    if found or not under_load:
+    if found:
         print(render(found, "table", width=width), end="")
         names.append("table")
         for form in ("md", "csv", "json"):
@@ -132,17 +135,20 @@ def check_strictly(rows: Sequence["Row | ServingRow"]) -> None:
     """Raises DoubtError, exit code 3, when a row failed or its verdict is not VALID."""
     from bench.errors import DoubtError
     from bench.models import catalogue
-    from bench.report import table
+    from bench.report import quality, table
     from bench.report.rows import Row
     from bench.report.serving import table as serving_table
     from bench.report.serving.row import load_text
 
     doubts = []
     for number, row in enumerate(rows, 1):
-        if row.figures is not None and not row.verdict:
+        unscored = row.no_quality_because if isinstance(row, Row) else None
+        failed = unscored if unscored is not None and unscored.startswith(quality.FAILED) else None
+        if row.figures is not None and not row.verdict and failed is None:
             continue
         if isinstance(row, Row):
-            name = f"row {number}, {catalogue.label(row.cell.model)} {table.precision(row)}: {table.verdict(row)}"
+            said = failed if failed is not None and not row.verdict and row.figures is not None else table.verdict(row)
+            name = f"row {number}, {catalogue.label(row.cell.model)} {table.precision(row)}: {said}"
         else:
             place = number - sum(isinstance(one, Row) for one in rows)
             what = f"{serving_table.model(row)} {serving_table.precision(row)}, {load_text(row.traffic)}"

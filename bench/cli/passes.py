@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
 
     from bench.execute.run import Bench, Measured
     from bench.plan.quality import Inputs
-    from bench.schema import Cell, Sweep
+    from bench.schema import Cell, Record, Sweep
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,16 @@ class QualityPasses:
 
         if self.inputs is None or not self.chosen:
             return
-        known = passes.stored(bench.journal.folder, self.chosen, warn).scored
-        passes.score(self.chosen, known, bench, self.inputs.text_path, self.inputs.task_paths, retry_failed)
+        found = passes.stored(bench.journal.folder, self.chosen, warn)
+        passes.clear(bench.journal.folder, found.kept)
+        _say_failed(bench, found.scored, "quality passes", retry_failed)
+        passes.score(self.chosen, found.scored, bench, self.inputs.text_path, self.inputs.task_paths, retry_failed)
+
+    def any_is_stored(self, folder: Path, warn: Callable[[str], None]) -> bool:
+        """Whether one of the chosen passes has a result in a run's folder."""
+        from bench.execute import passes
+
+        return any(one.status == "ok" for one in passes.stored(folder, self.chosen, warn).scored.values())
 
 
 def quality_passes(sweep: "Sweep", only: list[str] | None) -> QualityPasses:
@@ -66,7 +75,14 @@ def profiles(
     from bench.execute import passes
 
     known = passes.stored(bench.journal.folder, cells, warn).profiled
+    _say_failed(bench, known, "profiles", retry_failed)
     passes.profile(cells, known, measured, bench, retry_failed)
+
+
+def _say_failed(bench: "Bench", known: "Mapping[str, Record]", what: str, retry_failed: bool) -> None:
+    failed = sum(record.status != "ok" for record in known.values())
+    if failed and not retry_failed:
+        bench.watcher.say(f"{failed} of the stored {what} failed; --retry-failed runs them again")
 
 
 def lines(passes: QualityPasses) -> list[str]:
@@ -74,6 +90,8 @@ def lines(passes: QualityPasses) -> list[str]:
     from bench.models import catalogue
     from bench.schema.precision import label
 
+    if passes.inputs is not None and not passes.planned:
+        return ["quality: no pass, because random weights and endpoints have no quality"]
     said = []
     for cell in passes.chosen:
         asked = cell.quality

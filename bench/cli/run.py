@@ -88,7 +88,7 @@ def run(
         search.check(chosen, sweep.slo)
     folder_of_run = out or Path("results/local") / sweep.name
     if dry_run:
-        _show_plan(chosen, sweep, folder_of_run, passes.lines(quality))
+        _show_plan(chosen, sweep, folder_of_run, passes.lines(quality), len(quality.chosen))
         return
     under_load.check_access(chosen)
     if fresh:
@@ -149,7 +149,9 @@ def run(
         f"\nnext: {COMMAND} report {folder_of_run} --usd-per-hour 1.00 --api openai/gpt-5-mini   "
         "(new prices, no new run)"
     )
-    if not any(row.figures is not None for row in found):
+    if not chosen and not quality.any_is_stored(folder_of_run, warn_once):
+        raise InputError(f"{folder_of_run}: no quality pass came to a result; --retry-failed runs them again")
+    if chosen and not any(row.figures is not None for row in found):
         raise InputError(f"{folder_of_run}: no cell could be measured; the reasons stand under the table")
     if strict:
         check_strictly(found)
@@ -175,7 +177,8 @@ def _chosen(cells: list["Cell"], scored: list["Cell"], only: list[str] | None) -
         return cells
     for name in only:
         if not name or not any(cell.cell_id.startswith(name) for cell in [*cells, *scored]):
-            raise InputError(f"--only: no cell {name!r} in this config; {nearest(name, [c.cell_id for c in cells])}")
+            known = [cell.cell_id for cell in [*cells, *scored]]
+            raise InputError(f"--only: no cell {name!r} in this config; {nearest(name, known)}")
     return [cell for cell in cells if cell.cell_id.startswith(tuple(only))]
 
 
@@ -242,7 +245,7 @@ def _check_fit(cells: list["Cell"]) -> None:
         warn(line)
 
 
-def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path, scored: list[str]) -> None:
+def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path, scored: list[str], to_score: int) -> None:
     from bench.cli import under_load
     from bench.models import catalogue
     from bench.schema.precision import label
@@ -265,10 +268,11 @@ def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path, scored: list[s
     for line in [*scored, *under_load.bill_lines(cells, sweep)]:
         print(line)
     enough = sweep.sampling
+    passes = "" if not to_score else f", and {to_score} quality {'pass' if to_score == 1 else 'passes'}"
     print(
-        f"{len(cells)} cells × {sweep.replicates} replicates = {len(cells) * sweep.replicates} processes at least, "
-        f"into {target}; then on until each is within ±{enough.target:.2%}, or has taken {enough.budget_s:g} s or "
-        f"{enough.max_replicates} replicates"
+        f"{len(cells)} cells × {sweep.replicates} replicates = {len(cells) * sweep.replicates} processes at least"
+        f"{passes}, into {target}; then on until each is within ±{enough.target:.2%}, or has taken "
+        f"{enough.budget_s:g} s or {enough.max_replicates} replicates"
     )
 
 

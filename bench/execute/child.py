@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import psutil
 from pydantic import ValidationError
@@ -56,6 +56,8 @@ class Outcome:
     serving: Serving | None = None
     scored: Scored | None = None
     profile: Profile | None = None
+    unwritten: int | None = None
+    """Errno, where the child could not write a file of the results: that says nothing of the cell."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +300,8 @@ def _outcome(heard: Heard, code: int, log: Log, timeout_s: float, elapsed_s: flo
         return Outcome("ok", None, None, elapsed_s, notes, scored=result.scored, profile=result.profile)
     if result is not None and result.error is not None:
         error = result.error.model_copy(update={"log_tail": tail, "exit_code": code})
-        return Outcome(result.status, None, error, elapsed_s, notes)  # type: ignore[arg-type]
+        status = cast(Status, result.status)  # `_parsed` lets no other through
+        return Outcome(status, None, error, elapsed_s, notes, unwritten=result.unwritten)
     status, reason, remedy = _end_without_result(heard, code, log.path, timeout_s)
     error = Failure(reason=reason, remedy=remedy, exit_code=code, log_tail=tail)
     return Outcome(status, None, error, elapsed_s, notes)

@@ -1,7 +1,10 @@
 """What a run does besides timing: quality passes, each reference before its levels, and profiles when asked."""
 
+import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +15,9 @@ from bench.schema import Cell, Job, QualityInput, Record
 KEPT = "quality"
 """The folder beside the journal for what references keep: other levels are held against it."""
 
+_OURS = re.compile(r"[0-9a-f]{12}\.0\.[0-9a-f]{8}\.npz|\..+\.npz\.\d+\.part")
+"""Files in it that a pass has written, whole or not."""
+
 
 @dataclass
 class Stored:
@@ -19,6 +25,8 @@ class Stored:
 
     scored: dict[str, Record] = field(default_factory=dict)
     profiled: dict[str, Record] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+    """Names of what references have kept, on whatever machine."""
 
 
 def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> Stored:
@@ -29,10 +37,21 @@ def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> 
     prints = {cell.cell_id: environment_of(cell).fingerprint() for cell in cells}
     for record in store.read(folder, warn):
         own = record.cell.cell_id
+        if record.scored is not None and record.scored.kept_file is not None:
+            found.kept.add(record.scored.kept_file)
         if record.purpose == "time" or record.environment.fingerprint() != prints.get(own):
             continue
         (found.scored if record.purpose == "quality" else found.profiled)[own] = record
     return found
+
+
+def clear(folder: Path, kept: Collection[str]) -> None:
+    """Remove what passes that were killed have left in a run's folder: files that no record names. The journal must be
+    open, so that no other run is writing one."""
+    for path in (folder / KEPT).glob("*"):
+        if path.name not in kept and _OURS.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
 
 
 def score(
@@ -54,7 +73,7 @@ def score(
         for cell in cells
         if _is_reference(cell) and cell.cell_id in known and known[cell.cell_id].status == "ok"
     }
-    waiting = to_run(cells, known, retry_failed, lambda kept: (folder / KEPT / kept).is_file())
+    waiting = to_run(cells, known, retry_failed, lambda kept: _is_whole(folder / KEPT / kept))
     compared = {_family(cell) for cell in cells if not _is_reference(cell)}
     for index, cell in enumerate(waiting):
         record_id = f"{cell.cell_id}.0.{uuid.uuid4().hex[:8]}"
@@ -101,7 +120,7 @@ def to_run(
     """The passes to run, in the order of `cells`: those that are not stored (or failed, where asked for), references
     whose kept file is gone although a level needs it, and levels that were scored without their reference.
 
-    `is_there`: whether the kept file of that name exists.
+    `is_there`: whether the kept file of that name exists, whole.
     """
     wanted = {
         cell.cell_id
@@ -131,6 +150,15 @@ def _is_newer(base: Cell, known: Mapping[str, Record], level: Record, wanted: se
         return True
     own = known[base.cell_id]
     return own.status == "ok" and own.started_at > level.started_at
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether what a reference kept is there and can be read. A level that finds it damaged is scored in vain."""
+    try:
+        with zipfile.ZipFile(path) as stored:
+            return stored.testzip() is None
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError):
+        return False
 
 
 def _kept(record: Record) -> str | None:

@@ -295,8 +295,10 @@ class Bench:
             raise
         except OSError as error:
             raise store.no_room(logs, error) from None
-        if outcome.status != "ok" and self.journal.is_full():
-            raise store.no_room(self.journal.folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        full = outcome.status != "ok" and self.journal.is_full()
+        fault = errno.ENOSPC if full else outcome.unwritten
+        if fault is not None:
+            raise store.no_room(self.journal.folder, OSError(fault, os.strerror(fault)))
         came = {"status": outcome.status, "error": outcome.error, "elapsed_s": outcome.elapsed_s}
         measured = {name: getattr(outcome, name) for name in ("measurement", "serving", "scored", "profile")}
         return self._with_what_is_left(draft.model_copy(update={**came, **measured})), outcome.notes

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from bench import runners
-from bench.errors import BrokenContractError, DoesNotFitError, InputError, UnsupportedError
+from bench.errors import BrokenContractError, DoesNotFitError, InputError, UnsupportedError, UnwrittenError
 from bench.execute.commands import Commands
 from bench.measure import offline
 from bench.models import sample_text
@@ -45,6 +45,7 @@ class Message(BaseModel):
     serving: Serving | None = None
     scored: Scored | None = None
     profile: Profile | None = None
+    unwritten: int | None = Field(None, description="errno, where a file of the results could not be written")
 
 
 def main(fd: int) -> None:
@@ -89,6 +90,9 @@ def _measured(
         return Message(status="unsupported", error=Failure(reason=error.reason, remedy=error.remedy))
     except DoesNotFitError as error:
         return Message(status="oom", error=Failure(reason=error.reason, remedy=error.remedy))
+    except UnwrittenError as error:
+        failure = Failure(reason=f"its results could not be written: {error}")
+        return Message(status="crashed", error=failure, unwritten=error.errno)
     except BrokenContractError as error:
         return Message(status="invalid", error=Failure(reason=str(error), remedy="report this to the runner's authors"))
     except InputError as error:

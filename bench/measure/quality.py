@@ -213,7 +213,7 @@ def _look(logits: torch.Tensor, plan: _Plan, batch: Sequence[Window], keep: int 
 def _reference(given: QualityInput, reading: Reading, plan: _Plan) -> tuple[Kept | None, str | None]:
     """What the reference kept of this very reading, or why there is nothing to compare with."""
     if given.reference_path is None:
-        return None, "the reference's own pass kept nothing to compare with"
+        return None, "the reference's own pass failed: there is nothing to compare with"
     try:
         others, kept = quality_kept.read(Path(given.reference_path))
     except quality_kept.BrokenKeptError as error:

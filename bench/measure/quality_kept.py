@@ -7,11 +7,14 @@ in numpy's format, whole or not there at all.
 import os
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench.errors import UnwrittenError
 
 FORMAT = 1
 
@@ -69,10 +72,10 @@ class BrokenKeptError(Exception):
 
 
 def write(path: Path, reading: Reading, kept: Kept) -> None:
-    """Whole or not at all, whenever the process is killed."""
+    """Whole or not at all, whenever the process is killed. Raises UnwrittenError, on a full disk for one."""
     half = path.with_name(f".{path.name}.{os.getpid()}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with half.open("wb") as handle:
             np.savez(
                 handle,
@@ -87,8 +90,11 @@ def write(path: Path, reading: Reading, kept: Kept) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         half.replace(path)
+    except OSError as error:
+        raise UnwrittenError(error) from error
     finally:
-        half.unlink(missing_ok=True)
+        with suppress(OSError):
+            half.unlink(missing_ok=True)
 
 
 def read(path: Path) -> tuple[Reading, Kept]:

@@ -24,8 +24,6 @@ Packs = Literal["nothing", "weights", "products"]
 
 MOST = 0.6
 """A floor of this share of the step is its bound, whatever the rest is."""
-SEEN = 0.05
-"""Dequantising of less than this share of the products happens inside them."""
 
 
 @dataclass(frozen=True)
@@ -115,17 +113,22 @@ def line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 
 def explain(
-    level: Steps, batch_size: int, reference: Steps | None = None, profile: Profile | None = None
+    level: Steps,
+    batch_size: int,
+    reference: Steps | None = None,
+    profile: Profile | None = None,
+    beside: Profile | None = None,
 ) -> Explanation:
     """The decode step of `level` at `batch_size`, one that it was measured at.
 
     `reference` is the plain precision that the level computes in, on the same machine with the same options; None for
-    the reference itself and where there is none. With a profile the parts come from the operators' own times.
+    the reference itself and where there is none. With a profile the parts come from the operators' own times; `beside`
+    is the reference's own at this batch size, without which no slow product is laid to the format.
     """
     step = level.at[batch_size]
     phase = None if profile is None else profile.decode
     if phase is not None and phase.busy_s > 0:
-        parts, said = _from_profile(level, step, phase), list[str]()
+        parts, said = _from_profile(level, step, phase, _slow_beside(reference, batch_size, beside)), list[str]()
     else:
         parts, said = _by_exclusion(level, batch_size, reference)
         if any(part.name == "unknown" and part.seconds > 0 for part in parts):
@@ -163,7 +166,8 @@ def _floor(step: Step, seconds: float) -> Part:
     share = seconds / step.measured.value
     if step.limit == "compute":
         return Part("compute", seconds, f"multiplying at the device's peak ({share:.0%} of the step)")
-    return Part("memory", seconds, f"reading weights and cache (MBU {share:.0%})")
+    mbu = share if step.memory_s is None else step.memory_s / step.measured.value
+    return Part("memory", seconds, f"reading weights and cache (MBU {mbu:.0%})")
 
 
 def _by_exclusion(level: Steps, batch_size: int, reference: Steps | None) -> tuple[list[Part], list[str]]:
@@ -225,39 +229,73 @@ def _own(level: Steps, seconds: float, reference: str) -> Part:
     return Part("dequantisation", seconds, f"dequantising {level.label} (beyond {reference})")
 
 
-def _from_profile(level: Steps, step: Step, phase: PhaseProfile) -> list[Part]:
-    """The operators' own times a step. What is left of the measured step is starting them.
+@dataclass(frozen=True)
+class _Worked:
+    """Seconds a step that a profile saw operators work, in all and by what it was for.
 
     A profiler makes starting slower and the work hardly: so the rest is of the step as it was measured. Where the work
     took longer under the profiler than the whole step without, all of it is scaled down to the step.
     """
+
+    whole: float
+    products: float
+    dequantising: float
+    small: float
+    calling: float
+
+    def slow(self, step: Step) -> float:
+        """Of products and attention, what is beyond the floor."""
+        return max(self.products - (step.floor_s or 0.0), 0.0)
+
+
+def _worked(step: Step, phase: PhaseProfile) -> _Worked:
     each = {kind: seconds / phase.steps for kind, seconds in phase.by_kind_s.items()}
     calling = each.pop("other", 0.0)
-    work, step_s = sum(each.values()), step.measured.value
-    scale = min(1.0, step_s / work) if work > 0 else 1.0
-    products = scale * (each.get("product", 0.0) + each.get("attention", 0.0))
-    dequantising = scale * each.get("dequantise", 0.0)
-    small = scale * (each.get("elementwise", 0.0) + each.get("cast-copy", 0.0))
-    fused = level.packs == "weights" and dequantising < SEEN * products
+    work = sum(each.values())
+    scale = min(1.0, step.measured.value / work) if work > 0 else 1.0
+    return _Worked(
+        whole=scale * work,
+        products=scale * (each.get("product", 0.0) + each.get("attention", 0.0)),
+        dequantising=scale * each.get("dequantise", 0.0),
+        small=scale * (each.get("elementwise", 0.0) + each.get("cast-copy", 0.0)),
+        calling=calling,
+    )
+
+
+def _slow_beside(reference: Steps | None, batch_size: int, profile: Profile | None) -> tuple[str, float] | None:
+    """The reference's label, and what its own products and attention take beyond its floor; None where not profiled."""
+    step = None if reference is None else reference.at.get(batch_size)
+    phase = None if profile is None else profile.decode
+    if reference is None or step is None or step.floor_s is None or phase is None or phase.busy_s <= 0:
+        return None
+    return reference.label, _worked(step, phase).slow(step)
+
+
+def _from_profile(level: Steps, step: Step, phase: PhaseProfile, beside: tuple[str, float] | None) -> list[Part]:
+    """The operators' own times a step. What is left of the measured step is starting them.
+
+    Products below the ceiling are the format's doing only by what they are slower than those of the plain level
+    `beside`: on a CPU those are below it too.
+    """
+    seen, step_s = _worked(step, phase), step.measured.value
+    own: Bound = "no-kernel" if level.falls_back else "dequantisation"
     parts = []
     if step.floor_s is None:
-        parts.append(Part("unknown", products, "in products and attention (no ceiling to hold them against)"))
+        parts.append(Part("unknown", seen.products, "in products and attention (no ceiling to hold them against)"))
     else:
-        floor_s = min(step.floor_s, products)
-        parts.append(_floor(step, floor_s))
-        slow = products - floor_s
-        if level.falls_back:
-            parts.append(Part("no-kernel", slow, "in products of unpacked matrices and attention"))
-        elif fused:
-            parts.append(Part("dequantisation", slow, f"dequantising {level.label} inside its products"))
-        else:
-            parts.append(Part("kernel", slow, "in products and attention below the ceiling"))
-    own: Bound = "no-kernel" if level.falls_back else "dequantisation"
+        slow, more = seen.slow(step), 0.0
+        parts.append(_floor(step, seen.products - slow))
+        if beside is not None and level.packs == "weights":
+            more = max(slow - beside[1], 0.0)
+            inside = "more in them" if level.falls_back else f"dequantising {level.label} inside its products"
+            parts.append(Part(own, more, f"{inside} (beyond {beside[0]})"))
+        what = "products of unpacked matrices" if level.falls_back else "products"
+        parts.insert(1, Part("kernel", slow - more, f"in {what} and attention below the ceiling"))
     what = "quantising rows and scaling back" if level.packs == "products" else f"dequantising {level.label}"
-    parts.append(Part(own, dequantising, what))
-    parts.append(Part("launch", small, "in small operators between"))
-    left = max(step_s - scale * work, 0.0)
-    share = f", {ms(calling)} of views and calls seen" if calling > 0 and left > calling else ""
+    parts.append(Part(own, seen.dequantising, what))
+    parts.append(Part("launch", seen.small, "in small operators between"))
+    left = max(step_s - seen.whole, 0.0)
+    share = f", {ms(seen.calling)} of views and calls seen" if seen.calling > 0 and left > seen.calling else ""
     calls = phase.calls / phase.steps
     parts.append(Part("launch", left, f"starting {calls:.0f} operators{share}"))
     return parts
@@ -284,11 +322,11 @@ def explain_prefill(
         label, base = reference
         more = ttft.value - base.value
         if is_within(ttft, base):
-            said.append(f"as long as {label}'s, within the intervals")
+            said.append(f"not told apart from {label}'s {ms(base.value)} (within the intervals)")
         elif more > 0:
-            said.append(f"{ms(more)} ms more than {label} ({more / ttft.value:.0%}), the cost of its format")
+            said.append(f"{ms(more)} ms more than {label}'s {ms(base.value)}, the cost of its format")
         else:
-            said.append(f"{ms(-more)} ms less than {label}")
+            said.append(f"{ms(-more)} ms less than {label}'s {ms(base.value)}")
     return "; ".join(said)
 
 

@@ -7,6 +7,7 @@ parameter counts that the checkpoints' publishers state.
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.metrics.kv import kv_bytes_per_value
 from bench.schema import FourBit, Hqq, Int8, KvCache, ModelFacts, Precision, Quanto, TorchAo, TorchAoInt4, Workload
 from bench.schema.precision import STORED, kv_cache
 
@@ -128,15 +129,11 @@ def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
 
 
 def _kv_bytes(kept: KvCache | None, kind: float, tokens: int) -> float:
-    """Bytes of a key and a value, one number of each, over so many tokens. Packed integers have a scale and a zero
-    point a group at the computing type, and their newest tokens are not packed."""
+    """Bytes of a key and a value, one number of each, over so many tokens. Integers leave the newest ones plain."""
     if kept is None:
         return 2.0 * kind * tokens
-    if kept.format == "fp8":
-        return 2.0 * tokens
-    plain = min(tokens, kept.residual_tokens)
-    packed = int(kept.format.removeprefix("int")) / 8 + 2 * kind / kept.group_size
-    return 2.0 * (plain * kind + (tokens - plain) * packed)
+    plain = 0 if kept.format == "fp8" else min(tokens, kept.residual_tokens)
+    return 2.0 * (plain * kind + (tokens - plain) * kv_bytes_per_value(kept, kind))
 
 
 def precision_bytes(precision: Precision) -> float:
@@ -148,7 +145,8 @@ def level_bits(of: Shape, facts: ModelFacts, precision: Precision) -> float | No
     """Bits of a quantised weight as they were measured: scales, zero points and padding included.
 
     8 · (bytes of all weights − what is not quantised at its plain type) / weights of the matrices inside the layers.
-    None where a stored level keeps its tables at no plain type, so that the two cannot be told apart.
+    None where a stored level keeps its tables at no plain type, so that the two cannot be told apart, and where the
+    weights are smaller than their tables alone would be.
     """
     plain = precision_bytes(precision)
     if precision.name in STORED:
@@ -156,7 +154,8 @@ def level_bits(of: Shape, facts: ModelFacts, precision: Precision) -> float | No
         if known is None:
             return None
         plain = known
-    return 8.0 * (facts.weights_bytes - plain * of.other_parameters) / of.linear_parameters
+    bits = 8.0 * (facts.weights_bytes - plain * of.other_parameters) / of.linear_parameters
+    return bits if bits > 0 else None
 
 
 def weights_bytes(of: Shape, precision: Precision) -> float:

@@ -136,7 +136,20 @@ def config(model: Model) -> dict[str, Any] | None:
 
 
 def label(model: Model) -> str:
-    """A short name for tables."""
+    """A short name for tables, on one line: folders may be called anything."""
+    return one_line(_label(model))
+
+
+def one_line(name: str) -> str:
+    """A name without line ends and other characters that a terminal would act on.
+
+    >>> one_line("a\\nb\\x1b[1m")
+    'a b [1m'
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in name)
+
+
+def _label(model: Model) -> str:
     match kind(model):
         case "builtin" | "shape":
             name = model.source.partition(":")[2]

@@ -1,6 +1,7 @@
 """Hub checkpoints, fetched before anything is timed: a download must not count as loading, nor against a limit."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def _cached(model: Model, name: str) -> Path | None:
 def fetch(model: Model, fits: Callable[[], bool], say: Callable[[str], None]) -> None:
     """Have a hub checkpoint in the local cache: first its config, then the weights unless nothing of it `fits`.
 
-    A failure is said and not raised: the child that tries to load the model records the reason.
+    A failure is said and not raised: the child that tries to load the model records the reason. Where the hub cannot be
+    reached, children look into the cache alone: each would otherwise try for half a minute.
     """
     from huggingface_hub import hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -67,5 +69,8 @@ def fetch(model: Model, fits: Callable[[], bool], say: Callable[[str], None]) ->
         say(f"fetching {model.source} (nothing is fetched twice)")
         patterns = [*NEEDED, *(["*.bin"] if model.allow_pickle else []), *(["*.py"] if model.trust_remote_code else [])]
         snapshot_download(model.source, revision=revision, allow_patterns=patterns, ignore_patterns=["original/*"])
-    except (OSError, ValueError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+    except LocalEntryNotFoundError:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        say(f"warning: {model.source} could not be fetched: no answer from the hub, and it is not in the cache")
+    except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         say(f"warning: {model.source} could not be fetched: {' '.join(str(error).split())[:200]}")

@@ -12,7 +12,18 @@ from bench import runners
 from bench.models import catalogue
 from bench.plan import precisions
 from bench.plan.read import SHORTHAND
-from bench.schema import DEFAULT_RUNNER, PRECISIONS, CostChoices, Model, Protocol, Sampling, Sweep, Traffic, Workload
+from bench.schema import (
+    DEFAULT_RUNNER,
+    PRECISIONS,
+    CostChoices,
+    Model,
+    Protocol,
+    QualityChoices,
+    Sampling,
+    Sweep,
+    Traffic,
+    Workload,
+)
 from bench.schema.precision import KV_MARK
 
 
@@ -31,6 +42,7 @@ def schema() -> dict[str, Any]:
         "runners": _list([_runner(name) for name in runners.shipped()], _names(runners.shipped(), free=True)),
         "workloads": _list([_mapping(Workload), _traffic()], None),
         "protocol": _object(Protocol),
+        "quality": _object(QualityChoices),
         "sampling": _object(Sampling),
         "slo": _list([{"type": "string", "description": "such as ttft_s.p99<=0.5"}], None),
         "cost": _object(CostChoices),

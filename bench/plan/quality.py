@@ -25,12 +25,10 @@ from bench.schema import (
     TaskChoice,
     Workload,
 )
-from bench.schema.precision import kv_cache, label, spelt_out
+from bench.schema.precision import WIDEST, kv_cache, label, spelt_out
 from bench.schema.quality import PROSE
 
 NO_REFERENCE = "none"
-WIDEST = ("fp32", "bf16", "fp16")
-"""Plain precisions in the order in which they are taken: fp16 has more digits than bf16 and a range that may not do."""
 
 Say = Callable[[Loc, str], None]
 
@@ -52,7 +50,7 @@ def spelt(raw: Any, base: Path) -> Any:
         return raw
     found = dict(raw)
     text = found.get("text")
-    if isinstance(text, str) and text and not text.startswith("builtin:") and "\0" not in text:
+    if isinstance(text, str) and text.strip() and not text.startswith("builtin:") and "\0" not in text:
         found["text"] = str((base / text).resolve())
     tasks = found.get("tasks")
     if isinstance(tasks, str):
@@ -81,7 +79,10 @@ def check(choices: QualityChoices, precisions: Sequence[Precision], say: Say) ->
         # A token is a byte or more, but for tokenizers that mark each word's beginning.
         if len(text.data) < choices.window_tokens / 2:
             what = f"{len(text.data)} bytes cannot fill one window of {choices.window_tokens} tokens"
-            say(("text",), f"{what}; give a longer text, or a smaller window_tokens")
+            if text.note is not None:
+                say(("max_bytes",), f"{what}; raise it, or give a smaller window_tokens")
+            else:
+                say(("text",), f"{what}; give a longer text, or a smaller window_tokens")
     for index, task in enumerate(choices.tasks):
         try:
             _task(Path(task), choices.task_limit)
@@ -129,7 +130,8 @@ def reference(choices: QualityChoices, precisions: Sequence[Precision]) -> Preci
             raise ValueError
         return noun.model_validate(said, extra="forbid", strict=True)  # type: ignore[return-value]
     except (ValueError, ValidationError):
-        known = [*(label(one) for one in precisions), *PRECISIONS, NO_REFERENCE]
+        levels = [name for name, kind in PRECISIONS.items() if kind is not Served]
+        known = [*(label(one) for one in precisions), *levels, NO_REFERENCE]
         raise InputError(f"{wanted!r} is no level; {nearest(wanted, known)}") from None
 
 
@@ -176,11 +178,13 @@ def cells(sweep: Sweep, read: Inputs) -> list[Cell]:
 
 def _text(choices: QualityChoices) -> tuple[prose.Text, str]:
     """The text to score and its name. Raises InputError for one that cannot be scored."""
+    if not choices.text.strip():
+        raise InputError(f"no name is no text; give a file's path, or {PROSE}")
     if choices.text == PROSE:
         return prose.read_text(None, choices.max_bytes), PROSE
     if choices.text.startswith("builtin:"):
         raise InputError(f"unknown text {choices.text!r}; give a file's path, or {PROSE}")
-    return prose.read_text(choices.text, choices.max_bytes), Path(choices.text).name
+    return prose.read_text(choices.text, choices.max_bytes), catalogue.one_line(Path(choices.text).name)
 
 
 def _task(path: Path, limit: int | None) -> TaskChoice:

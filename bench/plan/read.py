@@ -73,9 +73,13 @@ class _Reader:
         if _all_serve(data["runners"]):
             data.setdefault("models", [SERVED])  # what an endpoint runs is its own affair
             data.setdefault("precisions", [SERVED])
+        models = self._entries("models", self._model)
+        said = len(self.errors)
+        levels = self._entries("precisions", self._precision)
+        all_levels = len(self.errors) == said
         parts: dict[str, Any] = {
-            "models": self._entries("models", self._model),
-            "precisions": self._entries("precisions", self._precision),
+            "models": models,
+            "precisions": levels,
             "runners": choices,
             "workloads": self._entries("workloads", self._workload),
             "slo": traffic.objectives(data["slo"], ("slo",), self._say) if data.get("slo") is not None else (),
@@ -90,8 +94,8 @@ class _Reader:
             or not parts["name"].replace("-", "").replace("_", "").replace(".", "").isalnum()
         ):
             self._say(("name",), "must be letters, digits, '-', '_' and '.' only: it names the run's folder")
-        if parts["quality"] is not None and parts["precisions"]:
-            quality.check(parts["quality"], parts["precisions"], lambda at, what: self._say(("quality", *at), what))
+        if parts["quality"] is not None and all_levels:  # the reference may be one that was misspelt
+            quality.check(parts["quality"], levels, lambda at, what: self._say(("quality", *at), what))
         self._check_pairs(choices, parts["workloads"])
         traffic.check_models(choices, parts["models"], self._say)
         traffic.check_slo(choices, parts["slo"], self._say)
@@ -233,6 +237,7 @@ class _Reader:
             return None
         if choices and all(runners.serves(runners.find(choice.name)) for choice in choices):
             self._say(loc, "an endpoint's weights cannot be scored; leave the key out, or add a runner that loads them")
+            return None
         said = list(quality.contradictions(raw))
         for at, what in said:
             self._say((*loc, *at), what)

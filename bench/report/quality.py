@@ -14,6 +14,8 @@ from bench.metrics.quality import QualityFigures
 from bench.schema import Cell, Environment, ModelFacts, Precision, Profile, Record, Scored
 
 RANDOM = "random weights: no quality"
+FAILED = "the quality pass failed"
+"""How the reason begins of a row whose quality was asked for and did not come."""
 
 Found = tuple[QualityFigures | None, str | None]
 """The figures, or why there are none; neither where nothing was ever scored."""
@@ -153,9 +155,9 @@ def _settings(record: Record) -> str | None:
 def _failure(record: Record) -> str:
     status = "" if record.status == "ok" else f" ({record.status})"
     if record.error is None:
-        return f"the quality pass failed{status}: no reason was recorded"
+        return f"{FAILED}{status}: no reason was recorded"
     remedy = f"; {record.error.remedy}" if record.error.remedy else ""
-    return f"the quality pass failed{status}: {record.error.reason}{remedy}"
+    return f"{FAILED}{status}: {record.error.reason.removeprefix('no quality: ')}{remedy}"
 
 
 def _are_same_weights(scored: ModelFacts, timed: ModelFacts | None) -> bool:

@@ -37,6 +37,10 @@ class Plain(Weights):
     name: Literal["fp32", "fp16", "bf16"]
 
 
+WIDEST = ("fp32", "bf16", "fp16")
+"""Plain precisions in the order in which one is the reference: fp16 has more digits, and a range that may not do."""
+
+
 class Int8(Weights):
     """bitsandbytes LLM.int8(): int8 weights and activations, outlier columns kept in 16 bits."""
 

@@ -17,10 +17,7 @@ from bench.report.levels.notes import notes
 from bench.report.levels.pairs import Pairs
 from bench.report.rows import Row
 from bench.schema import Environment, Plain
-from bench.schema.precision import kv_cache, label
-
-WIDEST = ("fp32", "bf16", "fp16")
-"""Plain precisions, those that lose least first."""
+from bench.schema.precision import WIDEST, kv_cache, label
 
 Rows = dict[str, dict[int, Row]]
 """Level's label → batch size → row."""

@@ -1,6 +1,7 @@
 """The batch sweep drawn in a terminal (plotille): batch size across, decode rate over the reference's up."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from bench.report.levels.level import LevelTable
@@ -43,7 +44,8 @@ def sweep(of: LevelTable, columns: int) -> str:
         figure.scatter([math.log2(at) for at, _ in places], [math.log2(one.value) for _, one in places], marker=mark)
     drawn = [text.rstrip() for text in figure.show().replace("⠀", " ").splitlines()]
     legend = ", ".join(f"{mark} {line.label}" for mark, line in zip(MARKS, lines, strict=False))
-    return "\n".join([*drawn, f"  {legend}; - is {of.reference}; both axes logarithmic"])
+    said = f"{legend}; - is {of.reference}; both axes logarithmic"
+    return "\n".join([*drawn, textwrap.fill(said, columns, initial_indent="  ", subsequent_indent="  ")])
 
 
 def _nearest(sizes: Sequence[int], at: float, step: float) -> str:

@@ -170,10 +170,6 @@ class LevelTable:
     def level(self, label: str) -> Level:
         return next(one for one in self.levels if one.label == label)
 
-    @property
-    def has_quality(self) -> bool:
-        return any(one.quality is not None for one in self.levels)
-
 
 @dataclass(frozen=True)
 class Levels:

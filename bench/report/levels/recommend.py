@@ -34,6 +34,8 @@ def _without_quality(levels: Sequence[Level]) -> str:
     said = list(dict.fromkeys(one for one in why if one))
     if said:
         return f"No recommendation: {'; '.join(said)}."
+    if scored and all(one.nll_per_token is None for one in scored):
+        return "No recommendation: no level gave every token a finite probability (the verdicts say more)."
     if scored:
         return "No recommendation: quality was scored without a reference (quality.reference in the config)."
     return f"No recommendation: no quality was measured; {HOW}."

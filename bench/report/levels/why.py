@@ -19,6 +19,8 @@ from bench.schema.quality import PhaseProfile
 PROFILE_HEADINGS = ("level", "batch", "phase", "operator", "kind", "share", "calls a step")
 PRODUCTS_QUANTISED = ("int8", "torchao-int8dq", "torchao-fp8dq")
 PLAIN = ("bf16", "fp16", "fp32")
+MOST_OPERATORS = 6
+"""Of each row in a table; the record holds more."""
 
 Rows = dict[int, Row]
 """Batch size → row, of one level."""
@@ -36,8 +38,9 @@ def explanations(rows: Sequence[Row]) -> dict[int, Explanation]:
             for size, row in own.items():
                 if size not in steps.at:
                     continue
-                explained = explain.explain(steps, size, other, row.profile)
                 beside = None if base is None else levels[base].get(size)
+                seen = None if beside is None else beside.profile
+                explained = explain.explain(steps, size, other, row.profile, seen)
                 text = f"{explained.text}. {_capital(_prefill(steps, row, base, beside))}"
                 found[place[id(row)]] = replace(explained, text=text)
     return dict(sorted(found.items()))
@@ -77,7 +80,7 @@ def profile_table(rows: Sequence[Row]) -> tuple[tuple[str, ...], list[tuple[str,
         where = "prefill" if decode is None else "decode"
         name, size = label(row.cell.precision), str(row.cell.workload.batch_size)
         whole = max(phase.wall_s, phase.busy_s)
-        for one in phase.operators:
+        for one in phase.operators[:MOST_OPERATORS]:
             share = percent(one.self_s / whole) if whole > 0 else ""
             lines.append((name, size, where, one.name, one.kind, share, number(one.calls / phase.steps)))
     return PROFILE_HEADINGS, lines
@@ -164,7 +167,7 @@ def _ratios(own: Rows, other: Rows, base: str) -> Iterator[str]:
         if mine is None or plain is None:
             continue
         if explain.is_within(mine, plain):
-            yield f"decode as fast as {base} at batch {size}, within the intervals"
+            yield f"decode not told apart from {base}'s at batch {size} (within the intervals)"
         else:
             yield f"decode at {number(plain.value / mine.value)} × the speed of {base} at batch {size}"
 

@@ -142,7 +142,9 @@ class FakeRunner:
 
     def logits(self, rows: Sequence[Sequence[int]]) -> Any:
         if self._table is None:
-            self._table = programmed.table(self._precision.name, self._options.text or Text())
+            text = self._options.text or Text()
+            fail(text.trouble.get(self._precision.name, "none"), self._options.flood_bytes)
+            self._table = programmed.table(self._precision.name, text)
         return self._table[list(map(list, rows))]
 
     def profile(self, prompts: Sequence[Sequence[int]], output_tokens: int, facts: ModelFacts) -> Profile:

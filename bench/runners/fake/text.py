@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import UnsupportedError
 from bench.runners import Encoded
+from bench.runners.fake.trouble import Failing
 
 VOCABULARY = 1000
 PREFIX = VOCABULARY - 1
@@ -36,6 +37,9 @@ class Text(BaseModel):
         "own", description="other: gives other tokens; foreign: gives tokens that the model does not know"
     )
     prefix: bool = Field(True, description="whether there is a token to read before a text's first one")
+    trouble: dict[str, Failing] = Field(
+        default_factory=dict, description="precision → what goes wrong, once, while it is scored"
+    )
 
 
 def encode(text: str, options: Text) -> Encoded:

@@ -213,14 +213,11 @@ class TransformersRunner:
         self._loop.keep_prefix(prompts, cached_tokens)
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int] | None:
-        from transformers import AutoTokenizer
+        from bench.runners.transformers import text as scoring
 
-        from bench.runners.transformers import load
-
-        source, arguments = load.where(self._model_choice)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source, **arguments)
-        except (OSError, ValueError, ImportError, KeyError):
+            tokenizer = scoring.tokenizer(self._model_choice)
+        except UnsupportedError:
             return None  # random weights, or a checkpoint without its tokenizer
         return [len(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
 

@@ -19,7 +19,7 @@ from bench.metrics.kv import kv_bytes_per_value
 from bench.schema import KvCache
 
 BITS = {"int8": 8, "int4": 4, "int3": 3, "int2": 2}
-BACKENDS = {"int8": ("hqq",), "int4": ("quanto", "hqq"), "int3": ("hqq",), "int2": ("hqq", "quanto")}
+BACKENDS = {"int8": ("hqq",), "int4": ("quanto", "hqq"), "int3": ("hqq",), "int2": ("quanto", "hqq")}
 """Libraries that know a format, the one that `auto` takes first."""
 MODULES = {"hqq": ("hqq", "hqq"), "quanto": ("optimum.quanto", "optimum-quanto")}
 """Of each library, the module and the name to install it by."""

@@ -25,7 +25,8 @@ def tokenizer(model: Model) -> Any:
     except (OSError, ValueError, ImportError, KeyError, TypeError) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise UnsupportedError(
-            f"no quality: no tokenizer beside the model ({text})", "put its tokenizer.json beside its weights"
+            f"no quality: no tokenizer that can be read beside the model ({text})",
+            "put its tokenizer.json beside its weights",
         ) from error
 
 

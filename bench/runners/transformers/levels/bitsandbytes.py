@@ -85,7 +85,8 @@ def quantised(linear: torch.nn.Linear, precision: Any, place: torch.device) -> t
 
 
 def kernel(precision: Any, place: torch.device, network: Any) -> Kernel:
-    """As read in bitsandbytes 0.50 (`backends/cpu/ops.py`, `autograd/_functions.py`), and profiled on a CPU."""
+    """As read in bitsandbytes 0.50 (`backends/cpu/ops.py`, `autograd/_functions.py`, and for GPUs
+    `_gemm_4bit_use_custom_cuda` in `backends/cuda/ops.py`), and profiled on a CPU."""
     here = f"bitsandbytes {precision.name}, {device_words(place)}"
     if isinstance(precision, Int8):
         if place.type == "cpu" and torch.backends.cpu.get_cpu_capability() != "AVX512":
@@ -98,9 +99,10 @@ def kernel(precision: Any, place: torch.device, network: Any) -> Kernel:
         if not has_avx512bf16():
             return Kernel(f"{here}: no 4-bit kernel without AVX512-BF16, dequantised before each product", True)
         return Kernel(
-            f"{here}: an AVX512-BF16 kernel that unpacks as it multiplies in bf16, row by row; at the first product it "
+            f"{here}: an AVX512-BF16 kernel that unpacks as it multiplies in bf16; at the first product it "
             "repacks the weights with a bf16 scale for each 64 of them (4.25 bits, double_quant or not)"
         )
     return Kernel(
-        f"{here}: a 4-bit kernel for one row; for more, dequantised to {precision.compute_dtype} before each product"
+        f"{here}: a kernel that unpacks as it multiplies for few rows (4 at the least, more by GPU and matrix), "
+        f"otherwise dequantised to {precision.compute_dtype} before each product"
     )

@@ -121,7 +121,9 @@ def kernel(precision: Any, place: torch.device, network: Any) -> Kernel:
     unpacked = "unpacked and dequantised" if precision.name in PACKED else "dequantised"
     if not with_kernel:
         return Kernel(f"{here}: no kernel, {unpacked} to {kind} by several operators before each product", True)
-    own = {"quanto-int4": "torch's int4 kernel", "quanto-fp8": "the library's fp8 kernel (Marlin)"}[precision.name]
+    own = "torch's int4 kernel"
+    if any(name.startswith(("Marlin", "AWQ")) for name in weights):
+        own = f"the library's {'fp8 kernel (Marlin)' if precision.name == 'quanto-fp8' else 'int4 kernel (AWQ)'}"
     if with_kernel == packed:
         return Kernel(f"{here}: {own}, which unpacks as it multiplies")
     return Kernel(

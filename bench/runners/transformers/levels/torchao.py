@@ -127,7 +127,7 @@ def kernel(precision: Any, place: torch.device, network: Any) -> Kernel:
         case "torchao-fp8wo":
             return Kernel(f"{here}: no product of fp8 with {kind}, dequantised to {kind} before each product", True)
         case "torchao-int8dq":
-            few = "" if place.type == "cpu" else "; for 16 rows or fewer there is none, and it is done in fp32"
+            few = "" if place.type == "cpu" else "; in fp32 where that takes no 16 rows or fewer"
             return Kernel(f"{here}: activations become int8 in operators of their own, torch's int8 product{few}")
         case "torchao-fp8dq":
             return Kernel(f"{here}: activations become fp8 in operators of their own, torch's scaled fp8 product")
