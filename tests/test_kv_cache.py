@@ -160,12 +160,12 @@ def test_models_that_look_back_a_window_only_are_refused() -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kv_cache, "_installed", lambda module: module == "hqq")
+    monkeypatch.setattr(kv_cache, "installed", lambda module: module == "hqq")
     assert kv_cache.backend(KvCache(format="int4")) == "hqq"
     with pytest.raises(UnsupportedError, match="optimum-quanto, which is not installed") as refused:
         kv_cache.backend(QUANTO4)
     assert refused.value.remedy == "pip install optimum-quanto"
-    monkeypatch.setattr(kv_cache, "_installed", lambda _: False)
+    monkeypatch.setattr(kv_cache, "installed", lambda _: False)
     with pytest.raises(UnsupportedError, match="optimum-quanto or hqq"):
         kv_cache.backend(KvCache(format="int4"))
     assert kv_cache.backend(KvCache(format="fp8")) == "fp8"  # needs none

@@ -87,7 +87,7 @@ def test_one_row_a_level_with_programmed_figures(whole: Path) -> None:
     assert nf4["decode_ratio_low"] < nf4["decode_ratio"] < nf4["decode_ratio_high"]
     assert nf4["usd_ratio"] == pytest.approx(47 / 62, rel=2e-3)
     assert nf4["delta_nll_nats"] == pytest.approx(0.22)
-    assert nf4["delta_nll_told_apart"] is True
+    assert nf4["delta_nll_nats_told_apart"] is True
     assert nf4["kl_mean_nats"] == pytest.approx(0.27)
     assert nf4["kl_p99_nats"] == pytest.approx(9 * 0.27)
     assert nf4["same_top_1"] == pytest.approx(round(64 * 0.73) / 64)
@@ -200,7 +200,7 @@ def test_the_cheapest_within_a_tolerance(whole: Path) -> None:
     said = _json(whole, "--tolerance", "30%", "--batch-size", "4")["recommendation"]
     assert said["tolerance_nats"] == pytest.approx(math.log(1.3))
     assert said["level"] == "nf4"
-    assert said["delta_nll_high_nats"] == pytest.approx(0.22 + 1.96 * 0.005, abs=1e-3)
+    assert said["delta_nll_nats_high"] == pytest.approx(0.22 + 1.96 * 0.005, abs=1e-3)
     assert said["at_other_batch_sizes"] == {"1": "nf4", "16": "bf16"}
     text = " ".join(said["sentences"])
     assert "Cheapest level within ΔNLL ≤ 0.26 nats a token (30% of the perplexity) at batch 4: nf4, $" in text
@@ -344,7 +344,7 @@ def test_csv_has_a_line_for_each_level_and_size_and_units_in_its_names(whole: Pa
     assert [one["level"] for one in lines if one["shown"] == "True"] == ["bf16", "int8", "nf4"]
     nf4 = next(one for one in lines if one["level"] == "nf4" and one["shown"] == "True")
     assert float(nf4["blended_usd_per_mtok_low"]) < float(nf4["blended_usd_per_mtok"])
-    assert float(nf4["delta_nll_se_nats"]) == pytest.approx(0.005, rel=0.02)
+    assert float(nf4["delta_nll_nats_se"]) == pytest.approx(0.005, rel=0.02)
     for key in (
         "weights_bytes",
         "peak_bytes",

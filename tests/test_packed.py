@@ -13,7 +13,7 @@ from transformers import AwqConfig, GPTQConfig
 
 from bench.errors import UnsupportedError
 from bench.models import builtin
-from bench.runners.transformers import packed
+from bench.runners.transformers import packed, stored
 from bench.schema import Packed, Plain
 from bench.schema.precision import STORED
 from tests.test_transformers import load, quantised, tiny, tokens
@@ -51,7 +51,7 @@ def test_compressed_tensors_loads_under_its_own_name(tiny: Path, tmp_path: Path)
 @pytest.mark.parametrize("precision", METHODS)
 @pytest.mark.parametrize("stored", METHODS)
 def test_a_name_refuses_every_other_format(precision: str, stored: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "_installed", lambda _: True)
+    monkeypatch.setattr(packed, "installed", lambda _: True)
     config = None if stored == "gguf" else {"quant_method": stored, "bits": 4}
     if precision == stored:
         packed.check(named(precision), config, stored == "gguf")
@@ -74,7 +74,7 @@ def test_a_dense_checkpoint_and_an_unknown_format(precision: str) -> None:
 def test_a_missing_library_is_named_before_anything_is_loaded(
     method: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "_installed", lambda _: False)
+    monkeypatch.setattr(packed, "installed", lambda _: False)
     folder = said_to_be(method, tiny, tmp_path / method)
     with pytest.raises(UnsupportedError, match=f"transformers loads {method} checkpoints with gptqmodel") as refused:
         load(folder, named(method))
@@ -84,7 +84,7 @@ def test_a_missing_library_is_named_before_anything_is_loaded(
 
 
 def test_packed_gguf_without_a_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "_installed", lambda _: False)
+    monkeypatch.setattr(packed, "installed", lambda _: False)
     with pytest.raises(UnsupportedError, match="no kernel here that computes on packed GGUF blocks") as refused:
         packed.check(named("gguf"), None, True)
     assert "use bf16, which unpacks the file" in refused.value.remedy
@@ -116,7 +116,7 @@ def test_what_a_library_raises_is_a_reason(error: Exception) -> None:
 
 
 def test_all_stored_names_are_looked_after() -> None:
-    assert set(STORED) == {"checkpoint", *packed.NEEDS}
+    assert set(STORED) == {"checkpoint", *stored.NEEDS}
 
 
 MAKE = """

@@ -59,7 +59,7 @@ def doctor() -> None:
                 print(f"  server {engine:<14} {'can be started here' if problem is None else problem}")
             continue
         for precision, problem in able.items():
-            print(f"  {precision:<11} {'works here' if problem is None else problem}")
+            print(f"  {precision:<18} {'works here' if problem is None else problem}")
 
 
 def _engines() -> "Iterator[tuple[str, str | None]]":

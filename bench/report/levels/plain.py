@@ -130,16 +130,16 @@ def _of_quality(one: Level) -> dict[str, Any]:
     quality, found, loss = one.quality, one.divergence, one.delta_nll
     ends = None if loss is None else ends_of(loss)
     return {
-        "perplexity": None if quality is None else quality.perplexity,
+        "token_perplexity": None if quality is None else quality.perplexity,
         "bits_per_byte": None if quality is None else quality.bits_per_byte,
         "nll_nats_per_token": None if quality is None else quality.nll_per_token,
         "delta_nll_nats": None if loss is None else loss.value,
-        "delta_nll_se_nats": None if loss is None else loss.se,
-        "delta_nll_low_nats": None if ends is None else ends[0],
-        "delta_nll_high_nats": None if ends is None else ends[1],
-        "delta_nll_told_apart": None if loss is None or one.is_quality_reference else loss.is_told_apart(),
+        "delta_nll_nats_se": None if loss is None else loss.se,
+        "delta_nll_nats_low": None if ends is None else ends[0],
+        "delta_nll_nats_high": None if ends is None else ends[1],
+        "delta_nll_nats_told_apart": None if loss is None or one.is_quality_reference else loss.is_told_apart(),
         "kl_mean_nats": one.kl_mean_nats,
-        "kl_mean_se_nats": None if found is None else found.kl_mean_se,
+        "kl_mean_nats_se": None if found is None else found.kl_mean_se,
         "kl_p50_nats": None if found is None else found.kl_p50,
         "kl_p99_nats": None if found is None else found.kl_p99,
         "kl_max_nats": None if found is None else found.kl_max,
@@ -163,7 +163,7 @@ def _recommendation(of: Recommendation) -> dict[str, Any]:
     return {
         "tolerance_nats": of.tolerance_nats,
         "level": of.label,
-        "delta_nll_high_nats": of.upper_nats,
+        "delta_nll_nats_high": of.upper_nats,
         "in_doubt": list(of.in_doubt),
         "not_told_apart_by_cost": list(of.not_told_apart),
         "at_other_batch_sizes": None if said is None else {str(at): name for at, name in said.items()},

@@ -11,13 +11,13 @@ import logging
 import os
 import re
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.errors import UnsupportedError
 from bench.runners import Encoded, OnStep
+from bench.runners.transformers import stored
 from bench.schema import PRECISIONS, Accelerator, Environment, Model, ModelFacts, Precision, Profile
 from bench.sensors import environment
 
@@ -32,9 +32,6 @@ SLOW_ON_CPUS = (
     *("torchao-int8wo", "torchao-fp8wo", "hqq-int8", "hqq-int4", "hqq-int3", "hqq-int2"),
     *("quanto-int2", "quanto-fp8"),
 )
-
-PACKED = {"compressed-tensors": "compressed_tensors", "GPTQ and AWQ": "gptqmodel", "packed GGUF": "kernels"}
-"""Checkpoints that are already quantised, and the package that transformers loads each with."""
 
 
 class Options(BaseModel):
@@ -164,14 +161,14 @@ class TransformersRunner:
             if library is not None and library not in environment.packages:
                 extra = name.partition("-")[0]
                 found[name] = f"needs {library}: pip install {library} (with scripts/bench: BENCH_EXTRAS={extra})"
-        able = [method for method, module in PACKED.items() if find_spec(module) is not None]
-        lacking = [
-            f"{method} (pip install {module.replace('_', '-')})"
-            for method, module in PACKED.items()
-            if find_spec(module) is None
-        ]
-        if lacking:
-            found["checkpoint"] = f"{'works for ' + ', '.join(able) + '; ' if able else ''}not for {', '.join(lacking)}"
+        for method in stored.NEEDS:
+            lacking = stored.lacking(method)
+            if lacking:
+                found[method] = f"needs {' and '.join(lacking)}: pip install {' '.join(lacking)}"
+        if not environment.accelerators:
+            found[stored.GGUF] = "packed GGUF has no kernel for a CPU: use bf16, which unpacks the file"
+        able = [method for method in stored.NEEDS if found[method] is None]
+        found["checkpoint"] = f"works for {', '.join(able)}" if able else "needs a library of its format; see those"
         found["served"] = "is what an endpoint runs; here name one"
         return found
 

@@ -8,7 +8,6 @@ saves memory between the layers and costs time at each step. Integers are packed
 import logging
 import warnings
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from transformers import Cache, QuantizedCache
 
 from bench.errors import UnsupportedError
 from bench.metrics.kv import kv_bytes_per_value
+from bench.runners.transformers.stored import installed
 from bench.schema import KvCache
 
 BITS = {"int8": 8, "int4": 4, "int3": 3, "int2": 2}
@@ -43,7 +43,7 @@ def backend(kept: KvCache) -> str:
         )
     wanted = known if kept.backend == "auto" else (kept.backend,)
     for name in wanted:
-        if _installed(MODULES[name][0]):
+        if installed(MODULES[name][0]):
             return name
     lacking = " or ".join(MODULES[name][1] for name in wanted)
     raise UnsupportedError(
@@ -179,13 +179,6 @@ def _hqq_axis(config: Any, kept: KvCache) -> int:
     heads, size = _heads(config.get_text_config())
     groups = (heads or 0) * (size or 0) // kept.group_size
     return 1 if groups and kept.format in GROUPS_A_BYTE and groups % GROUPS_A_BYTE[kept.format] == 0 else 0
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False  # the package that it would stand in is missing too
 
 
 def _one_line(error: BaseException) -> str:

@@ -5,7 +5,6 @@ number would stand beside the wrong level.
 """
 
 import logging
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,11 @@ from transformers import AutoModelForCausalLM, AwqConfig, GgufConfig, GPTQConfig
 
 from bench.errors import UnsupportedError
 from bench.runners.transformers.loaded import Loaded, notes
+from bench.runners.transformers.stored import GGUF, NEEDS, installed
 from bench.schema import Packed, Precision
 from bench.schema.precision import STORED
 
-GGUF = "gguf"
 DEQUANTISED = "bf16, which unpacks the file"
-NEEDS = {
-    "gptq": (("gptqmodel", "gptqmodel"), ("optimum.gptq", "optimum")),
-    "awq": (("gptqmodel", "gptqmodel"),),
-    "compressed-tensors": (("compressed_tensors", "compressed-tensors"),),
-    GGUF: (("kernels", "kernels"),),
-}
-"""Of each format, the modules that transformers loads it with, and the packages that hold them."""
 BACKENDS = {"gptq": GPTQConfig, "awq": AwqConfig}
 """Formats with a choice of kernels, and transformers' settings that carry it."""
 
@@ -135,7 +127,7 @@ def _check_backend(precision: Precision, method: str) -> None:
 
 
 def _check_installed(method: str) -> None:
-    lacking = [package for module, package in NEEDS.get(method, ()) if not _installed(module)]
+    lacking = [package for module, package in NEEDS.get(method, ()) if not installed(module)]
     if lacking and method == GGUF:
         raise _no_gguf_kernel()
     if lacking:
@@ -152,13 +144,6 @@ def _no_gguf_kernel() -> UnsupportedError:
         "transformers has no kernel here that computes on packed GGUF blocks",
         f"pip install kernels (GPU), or use {DEQUANTISED}",
     )
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False  # the package that it would stand in is missing too
 
 
 def _one_line(error: BaseException) -> str:
