@@ -53,18 +53,18 @@ def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) 
                 console.print()
     if percentiles:
         console.print(PERCENTILES + "\n")
-        console.print(_grid(*table.percentile_table(rows), left=1))
+        console.print(grid(*table.percentile_table(rows), left=(0,)))
         console.print()
     headings, lines = quality_text.task_table(rows)
     if lines:
         console.print(quality_text.TASKS + "\n")
-        console.print(_grid(headings, lines, left=1))
+        console.print(grid(headings, lines, left=(0,)))
         console.print()
     headings, lines = table.api_table(rows)
     if lines:
         broken = [heading.replace("/", "/\n", 1) if "/" in heading else heading for heading in headings]
         console.print("the same requests at APIs\n")
-        console.print(_grid(broken, lines, left=1))
+        console.print(grid(broken, lines, left=(0,)))
         console.print()
     answer = headline(rows)
     if answer:
@@ -77,27 +77,27 @@ def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) 
 def _drawn(rows: Sequence[Row], columns: Sequence[table.Column]) -> Any:
     lines = [tuple(column.text(row) for column in columns) for row in rows]
     left = [index for index, column in enumerate(columns) if not column.numeric]
-    return _grid([column.heading for column in columns], lines, left=left)
+    return grid([column.heading for column in columns], lines, left=left)
 
 
-def _grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: int | Sequence[int]) -> Any:
+def grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> Any:
+    """A table for a terminal; columns whose index is in `left` are aligned there, the others to the right."""
     from rich import box
     from rich.table import Table
 
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    lefts = range(left) if isinstance(left, int) else left
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for index, heading in enumerate(headings):
-        grid.add_column(heading, justify="left" if index in lefts else "right", overflow="fold")
+        made.add_column(heading, justify="left" if index in left else "right", overflow="fold")
     for line in lines:
-        grid.add_row(*line)
-    return grid
+        made.add_row(*line)
+    return made
 
 
 def markdown(rows: Sequence[Row], percentiles: bool = False) -> str:
     """GitHub-flavoured tables and footnotes."""
     from tabulate import tabulate
 
-    def grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> str:
+    def pipes(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> str:
         align = ["left" if index in left else "right" for index in range(len(headings))]
         cells = [[escaped(text) for text in line] for line in lines]
         return tabulate(cells, [escaped(one) for one in headings], "pipe", colalign=align, disable_numparse=True)
@@ -107,15 +107,15 @@ def markdown(rows: Sequence[Row], percentiles: bool = False) -> str:
     left = [index for index, column in enumerate(columns) if not column.numeric]
     parts = [escaped(text) for text in (headline(rows),) if text]
     parts += [f"**{escaped(caption)}**"] if caption else []
-    parts.append(grid([column.heading for column in columns], lines, left))
+    parts.append(pipes([column.heading for column in columns], lines, left))
     if percentiles:
-        parts += [f"**{PERCENTILES}**", grid(*table.percentile_table(rows), (0,))]
+        parts += [f"**{PERCENTILES}**", pipes(*table.percentile_table(rows), (0,))]
     headings, tasks = quality_text.task_table(rows)
     if tasks:
-        parts += [f"**{quality_text.TASKS}**", grid(headings, tasks, (0,))]
+        parts += [f"**{quality_text.TASKS}**", pipes(headings, tasks, (0,))]
     headings, compared = table.api_table(rows)
     if compared:
-        parts += ["**the same requests at APIs**", grid(headings, compared, (0,))]
+        parts += ["**the same requests at APIs**", pipes(headings, compared, (0,))]
     parts.append("\n".join(f"- {escaped(note)}" for note in footnotes(rows)))
     return "\n\n".join(parts) + "\n"
 

@@ -11,7 +11,7 @@ from bench.report.levels.level import Levels, LevelTable
 from bench.report.levels.plain import document, flat
 from bench.report.levels.sweep import sentences
 from bench.report.levels.why import profile_table
-from bench.report.render import as_csv, escaped
+from bench.report.render import as_csv, escaped, grid
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +42,7 @@ def _terminal(of: LevelTable, width: int | None) -> str:
     console.print(named(of) + "\n")
     for part in _parts(of, console):
         left = [index for index, column in enumerate(part) if not column.numeric]
-        console.print(_grid([column.heading for column in part], table.lines_of(of, part), left))
+        console.print(grid([column.heading for column in part], table.lines_of(of, part), left))
         console.print()
     for line in of.recommendation.sentences:
         console.print(line)
@@ -63,7 +63,7 @@ def _terminal(of: LevelTable, width: int | None) -> str:
     titles, operators = _profile(of)
     if operators:
         console.print(PROFILE + "\n")
-        console.print(_grid(titles, operators, (0, 2, 3, 4)))
+        console.print(grid(titles, operators, (0, 2, 3, 4)))
         console.print()
     for note in of.notes:
         console.print(f"• {note}")
@@ -89,7 +89,7 @@ def _parts(of: LevelTable, console: "Console") -> list[list[table.Column]]:
 
     def fits(part: Sequence[table.Column]) -> bool:
         left = [index for index, column in enumerate(part) if not column.numeric]
-        return _fits(_grid([column.heading for column in part], table.lines_of(of, part), left), console)
+        return _fits(grid([column.heading for column in part], table.lines_of(of, part), left), console)
 
     if fits(shown):
         return [shown]
@@ -119,25 +119,13 @@ def _columns_that_fit(headings: Sequence[str], lines: Sequence[tuple[str, ...]],
 
 
 def _slice(headings: Sequence[str], lines: Sequence[tuple[str, ...]], start: int, end: int) -> Any:
-    return _grid([headings[0], *headings[start:end]], [(line[0], *line[start:end]) for line in lines], (0,))
+    return grid([headings[0], *headings[start:end]], [(line[0], *line[start:end]) for line in lines], (0,))
 
 
 def _fits(grid: Any, console: "Console") -> bool:
     from rich.measure import Measurement
 
     return Measurement.get(console, console.options.update(width=10_000), grid).maximum <= console.width
-
-
-def _grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for index, heading in enumerate(headings):
-        grid.add_column(heading, justify="left" if index in left else "right", overflow="fold")
-    for line in lines:
-        grid.add_row(*line)
-    return grid
 
 
 def _markdown(of: LevelTable) -> str:

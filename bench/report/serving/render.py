@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.cost.printable import unprintable
-from bench.report.render import as_csv, escaped
+from bench.report.render import as_csv, escaped, grid
 from bench.report.serving import frontier_chart, table
 from bench.report.serving.footnotes import footnotes
 from bench.report.serving.frontier import Family, families
@@ -69,12 +69,12 @@ def terminal(rows: Sequence[ServingRow], width: int | None, percentiles: bool = 
     for title, (headings, lines) in _more(rows, percentiles):
         if lines:
             console.print(title + "\n")
-            console.print(_grid(headings, lines, left=(0,)))
+            console.print(grid(headings, lines, left=(0,)))
             console.print()
     for of in families(rows):
         if of.has_frontier:
             console.print(f"{FRONTIER}\n")
-            console.print(_grid(*frontier_table(of), left=(0, 1)))
+            console.print(grid(*frontier_table(of), left=(0, 1)))
             console.print()
             console.print(frontier_chart.drawn(of, console.width))
             console.print()
@@ -159,19 +159,7 @@ def frontier_table(of: Family) -> Grid:
 def _drawn(rows: Sequence[ServingRow], columns: Sequence[table.Column]) -> Any:
     lines = [tuple(column.text(row) for column in columns) for row in rows]
     left = [index for index, column in enumerate(columns) if not column.numeric]
-    return _grid([column.heading for column in columns], lines, left)
-
-
-def _grid(headings: Sequence[str], lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    for index, heading in enumerate(headings):
-        grid.add_column(heading, justify="left" if index in left else "right", overflow="fold")
-    for line in lines:
-        grid.add_row(*line)
-    return grid
+    return grid([column.heading for column in columns], lines, left)
 
 
 def markdown(rows: Sequence[ServingRow]) -> str:
