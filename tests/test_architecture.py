@@ -34,9 +34,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"metrics", "cost", "models", "hardware", "traces", "servers"},
     "whatif": {"report", "metrics", "cost", "models", "hardware"},
     "claims": {"report", "metrics", "cost"},
+    "imports": {"models", "metrics", "store"},
+    "entries": {"report", "metrics", "cost", "models", "hardware", "plan", "store"},
+    "page": {"entries", "report", "metrics"},
+    "publish": {"entries", "page", "report", "metrics", "models", "store"},
+    "leaderboard": {"entries", "page", "publish", "report", "metrics"},
+    "history": {"entries", "page", "report", "metrics"},
+    "api": {"entries", "page", "publish", "report", "cost", "metrics", "plan"},
+    "pytest_plugin": {"api", "entries", "metrics"},
     "cli": {
         *("plan", "execute", "store", "report", "cost", "metrics", "models", "runners", "sensors", "hardware"),
         *("selftest", "whatif", "claims", "mock", "servers", "endpoint", "traces", "load"),
+        *("imports", "entries", "page", "publish", "leaderboard", "history"),
     },
     "selftest": {
         "mock",

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from bench.schema.choices import Model, Protocol, RunnerChoice, Workload
+from bench.schema.imported import Imported
 from bench.schema.machine import Environment
 from bench.schema.measured import Measurement
 from bench.schema.noun import SCHEMA_VERSION, Ending, Noun, Purpose, Status
@@ -89,6 +90,7 @@ class Record(Noun):
     purpose: Purpose = Field("time", description="what the child was for; only the times of `time` are figures")
     scored: Scored | None = Field(None, description="instead of a measurement, of a quality pass")
     profile: Profile | None = Field(None, description="instead of a measurement, of a profile of this cell")
+    imported: Imported | None = Field(None, description="instead of a measurement, of another tool's result")
     spent_usd: float | None = Field(None, description="at a paid endpoint, by a run under load that failed")
     command: str | None = Field(None, description="what to type to measure this cell again")
     stop: Stop | None = None
