@@ -59,6 +59,23 @@ install_all() {
   "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" --editable "$root${extras:+[$extras]}"
 }
 
+# The browser that tests of the page drive: the system's, else from Debian's packages, else Playwright's own download.
+prepare_browser() {
+  local name
+  for name in "${BENCH_CHROMIUM:-chromium}" chromium-browser google-chrome google-chrome-stable; do
+    if command -v "$name" >/dev/null; then return; fi
+  done
+  echo "installing Chromium (once)" >&2
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    if apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
+      chromium fonts-dejavu-core >/dev/null; then return; fi
+  elif "$venv/bin/playwright" install chromium; then
+    return
+  fi
+  echo "error: no Chromium for the tests of the page; install it (Debian: apt install chromium), or set BENCH_CHROMIUM" >&2
+  exit 2
+}
+
 prepare_environment() {
   local extra="${1:-}" wanted stamp
   wanted="$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum | tr ' ' -)"

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from bench import traces
 from bench.client import Exchange
 from bench.client.events import read_answer
-from bench.load import Session, Turn
+from bench.loads import Session, Turn
 from bench.measure.serving.answers import Answers
 from bench.measure.serving.lines import Lines
 from bench.measure.serving.live import Merged

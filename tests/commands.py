@@ -24,7 +24,10 @@ timeout_s: {timeout_s}
 """
 
 
-AT_HOME = ("report", "requests", "compare", "breakeven", "project", "plan", "claims", "prices", "models", "schema")
+AT_HOME = (
+    *("report", "requests", "compare", "breakeven", "project", "plan", "claims", "prices", "models", "schema"),
+    *("publish", "leaderboard", "history", "import", "export"),
+)
 """Commands that only read: run in this process, because starting one takes longer than what they do."""
 
 

@@ -8,6 +8,9 @@ import pytest
 from bench.hardware import stored
 from bench.schema import Ceiling, Ceilings
 from bench.sensors import environment
+from tests.browser import chromium, seen
+
+__all__ = ["chromium", "seen"]
 
 ALONE = {
     *("test_cached_prompts", "test_compare", "test_hardware", "test_offline", "test_peer_defects"),

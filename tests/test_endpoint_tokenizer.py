@@ -22,7 +22,7 @@ from bench.endpoint.probe import probe
 from bench.endpoint.tokenizer import FILE, LocalTokenizer, find
 from bench.endpoint.vocabulary import agrees, vocabulary
 from bench.errors import InputError
-from bench.load import Vocabulary
+from bench.loads import Vocabulary
 from bench.models import builtin
 from bench.schema import Capabilities, Endpoint, Model
 from tests.commands import ROOT

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.load import Vocabulary
-from bench.load.arrivals import STRATUM, Level, arrivals, erlang_cv
-from bench.load.plan import plan
-from bench.load.streams import stream
+from bench.loads import Vocabulary
+from bench.loads.arrivals import STRATUM, Level, arrivals, erlang_cv
+from bench.loads.plan import plan
+from bench.loads.streams import stream
 from bench.schema import Ramp, Traffic
 
 Times = NDArray[np.float64]

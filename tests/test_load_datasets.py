@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import InputError
-from bench.load import Content, Vocabulary
-from bench.load.datasets import dataset
-from bench.load.plan import nominal, plan
+from bench.loads import Content, Vocabulary
+from bench.loads.datasets import dataset
+from bench.loads.plan import nominal, plan
 from bench.schema import Prompts, Traffic
 
 DATA = Path(__file__).parent / "data" / "load"

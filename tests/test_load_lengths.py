@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.load.lengths import mean_of, problems
-from bench.load.lots import draw
+from bench.loads.lengths import mean_of, problems
+from bench.loads.lots import draw
 from bench.schema import Lengths
 
 

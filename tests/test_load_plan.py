@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from bench.errors import InputError
-from bench.load import Vocabulary
-from bench.load.plan import nominal, plan, problems
+from bench.loads import Vocabulary
+from bench.loads.plan import nominal, plan, problems
 from bench.schema import Traffic
 
 IDS = Vocabulary(source="ids", ids=range(5, 21_005))

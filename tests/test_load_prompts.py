@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.load import Vocabulary
-from bench.load.plan import plan
-from bench.load.prompts import writer
-from bench.load.streams import salt
+from bench.loads import Vocabulary
+from bench.loads.plan import plan
+from bench.loads.prompts import writer
+from bench.loads.streams import salt
 from bench.schema import Lengths, SharedPrefix, Traffic
 
 IDS = Vocabulary(source="ids", ids=range(5, 21_005))

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.errors import InputError
-from bench.load import Session, Vocabulary
-from bench.load.plan import nominal, plan
-from bench.load.replay import rows, summary
+from bench.loads import Session, Vocabulary
+from bench.loads.plan import nominal, plan
+from bench.loads.replay import rows, summary
 from bench.schema import Traffic
 
 DATA = Path(__file__).parent / "data" / "load"

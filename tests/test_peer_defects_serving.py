@@ -11,8 +11,8 @@ import pytest
 
 from bench.client import Exchange
 from bench.client.events import read_answer
-from bench.load import Vocabulary
-from bench.load.plan import plan
+from bench.loads import Vocabulary
+from bench.loads.plan import plan
 from bench.measure.serving.phases import REHEARSAL
 from bench.metrics.serving.columns import fold
 from bench.metrics.serving.figures import run_figures

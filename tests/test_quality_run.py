@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 import yaml
 
-from bench.cli.finish import check_strictly, rows_of
+from bench.cli.finish import check_strictly
+from bench.entries.runs import rows_of
 from bench.errors import DoubtError
 from bench.execute import child, worker
 from bench.schema import CostChoices, Failure, Job

@@ -468,7 +468,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--format", "html"], "--format: unknown format 'html'; known: csv, json, md, table"),
+        (["--format", "pdf"], "--format: unknown format 'pdf'; known: csv, html, json, latex, md, page, table"),
         (["--format", "jsn"], "did you mean 'json'"),
         (["--usd-per-hour", "-1"], "--usd-per-hour: must be greater than 0 (got -1.0)"),
         (["--usd-per-hour", "0"], "--usd-per-hour: must be greater than 0"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench import traces
 from bench.endpoint import access
-from bench.load import Vocabulary
+from bench.loads import Vocabulary
 from bench.measure.serving import conductor, process
 from bench.measure.serving.orders import Command, Orders, Words
 from bench.schema import (

@@ -26,6 +26,7 @@ app = typer.Typer(
 
 COMMANDS = (
     *("run", "report", "requests", "compare", "breakeven", "project", "plan", "claims"),
+    *("publish", "leaderboard", "history", "import_results", "export"),
     *("doctor", "selftest", "mock_server", "hardware", "models", "prices", "schema"),
 )
 

@@ -108,7 +108,7 @@ def _numbered(runs: Sequence[str], given: Given) -> list[tuple[Numbered, bool]]:
     """Every row of the runs with its number and its choices of cost, and whether its run's filter lets it pass."""
     from bench.cli import sides, warn
     from bench.cli.choices import overridden
-    from bench.cli.finish import rows_of
+    from bench.entries.runs import rows_of
     from bench.errors import InputError
     from bench.plan.folder import read_plan
     from bench.schema import CostChoices

@@ -82,7 +82,7 @@ def _one_day(choices: "Sequence[CostChoices]") -> "date | None":
 def _rows(run: Path, cost: "CostChoices") -> "list[Row]":
     """Raises InputError where there is nothing to hold beside the claims."""
     from bench.cli import warn
-    from bench.cli.finish import rows_of
+    from bench.entries.runs import rows_of
     from bench.errors import InputError
 
     found = rows_of(run, cost, warn)

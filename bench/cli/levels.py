@@ -59,7 +59,7 @@ def compare_levels(
     """Print or write the tables, and draw the chart. Raises InputError naming the option."""
     from bench.cli import sides, warn
     from bench.cli.choices import overridden
-    from bench.cli.finish import rows_of
+    from bench.entries.runs import rows_of
     from bench.errors import InputError, nearest
     from bench.plan.folder import read_plan, write_text
     from bench.report.levels import charts, compare, render

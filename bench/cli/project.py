@@ -93,7 +93,7 @@ def check_form(form: str) -> None:
 def sources(runs: Sequence[Path], given: Given, warn: Callable[[str], None]) -> list["Source"]:
     """The rows of all runs, numbered as `bench report` does, each with its ceiling. Raises InputError for none."""
     from bench.cli.choices import overridden
-    from bench.cli.finish import rows_of
+    from bench.entries.runs import rows_of
     from bench.errors import InputError
     from bench.hardware import ceiling
     from bench.plan.folder import read_plan

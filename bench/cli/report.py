@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,22 +10,40 @@ import typer
 from bench.cli.choices import Given, with_cost_options
 
 if TYPE_CHECKING:
-    from bench.report.rows import Row
-    from bench.report.serving.row import ServingRow
-    from bench.schema import Slo
+    from bench.entries.load import Loaded
+    from bench.schema import CostChoices, Slo
+
+FORMS = ("table", "md", "csv", "json", "latex", "html", "page")
+ONE_TABLE = ("latex", "html")
+"""Forms that are one table, its columns and order by option; md, csv and json are too where those are given."""
 
 
 def add_to(app: typer.Typer) -> None:
     app.command(
         name="report",
-        epilog="Example: bench report results/local/quickstart --usd-per-hour 0.40 --api openai/gpt-5-mini",
+        epilog="Example: bench report results/local/quickstart --usd-per-hour 0.40 --api openai/gpt-5-mini -o a.html",
     )(with_cost_options(report))
 
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or journals (records.jsonl).", show_default=False)],
-    form: Annotated[str, typer.Option("--format", "-f", help="table, md, csv or json.")] = "table",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="table, md, csv, json, latex, html (a fragment) or page; with -o FILE.html it is page, else table.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the screen.")] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="One table with these columns: names and sets, such as 'speed,usd_per_mtok,verdict'."),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="One table in the order of these columns; -name turns the order around.")
+    ] = None,
     percentiles: Annotated[
         bool,
         typer.Option("--percentiles", help="Also percentiles of TTFT, TPOT and end-to-end time, and the whole run."),
@@ -53,40 +70,55 @@ def report(
     *,
     given: Given,
 ) -> None:
-    """Recompute the tables from stored records: new prices need no new run."""
+    """Recompute the tables from stored records, or write the page to show them: new prices need no new run."""
     from bench.cli import warn
     from bench.cli.breakeven import duty_of
     from bench.cli.choices import overridden
-    from bench.cli.finish import check_strictly, rows_of_both
-    from bench.errors import InputError, nearest
-    from bench.plan.folder import read_plan, write_text
-    from bench.report.render import FORMATS
-    from bench.schema import CostChoices
+    from bench.cli.finish import check_strictly
+    from bench.entries import load
+    from bench.errors import InputError
+    from bench.plan.folder import write_text
 
-    if form not in FORMATS:
-        raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMATS)}")
+    shown = _form(form, out, columns is not None or sort is not None)
     asked, duty = _objectives(slo), duty_of(duty_cycle, starts_per_month)
-    found: list[Row] = []
-    under_load: list[ServingRow] = []
-    for run in runs:
-        plan = read_plan(run if run.is_dir() else run.parent, lambda _: None)
-        planned = plan.cost if plan is not None else CostChoices()
-        cost = overridden(planned, given)
-        batches, loads = rows_of_both(run, cost, warn, all_cells, asked, duty)
-        found += batches
-        under_load += loads
-    if not found and not under_load:
-        raise InputError(f"{', '.join(str(run) for run in runs)}: no records; run the config first")
+
+    def choose(planned: "CostChoices") -> "CostChoices":
+        return overridden(planned, given)
+
+    found = load.read(runs, choose, warn, all_cells=all_cells, slo=asked, duty=duty)
     for option, value in (("--slo", asked), ("--duty-cycle", duty)):
-        if value and not under_load:
+        if value and not found.loads:
             raise InputError(f"{option}: no cell of {', '.join(str(run) for run in runs)} is under load; leave it out")
-    text = _text(found, under_load, form, percentiles)
+    if shown == "page":
+        from bench.page.document import render as page
+
+        text = page(load.assembled(found))
+    elif columns is not None or sort is not None or shown in ONE_TABLE:
+        from bench.publish.tables import render as one_table
+
+        text = one_table(load.assembled(found), shown, columns, sort)
+    else:
+        text = _text(found, shown, percentiles)
     if out is not None:
         write_text(out, text)
     else:
         print(text, end="")
     if strict:
-        check_strictly([*found, *under_load])
+        check_strictly([*found.batches, *found.loads])
+
+
+def _form(form: str | None, out: Path | None, one_table: bool) -> str:
+    """What was asked for, by name or by the name of the file. Raises InputError naming the option."""
+    from bench.errors import InputError, nearest
+
+    if form is None:
+        is_page = out is not None and out.suffix.lower() in (".html", ".htm") and not one_table
+        return "page" if is_page else "md" if one_table else "table"
+    if form not in FORMS:
+        raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMS)}")
+    if one_table and form in ("table", "page"):
+        raise InputError(f"--format: {form} has its own columns and order; with --columns or --sort, write md, csv, …")
+    return form
 
 
 def _objectives(texts: list[str] | None) -> "tuple[Slo, ...] | None":
@@ -96,21 +128,28 @@ def _objectives(texts: list[str] | None) -> "tuple[Slo, ...] | None":
     return objectives((), texts) or None
 
 
-def _text(found: "Sequence[Row]", under_load: "Sequence[ServingRow]", form: str, percentiles: bool) -> str:
-    """Both kinds of rows in one text: tables below each other, lines of one CSV, or a key `serving` in the JSON."""
+def _text(found: "Loaded", form: str, percentiles: bool) -> str:
+    """Every kind of rows in one text: tables below each other, lines of one CSV, or keys of their own in the JSON."""
     from bench.report.figures import flat
     from bench.report.render import as_csv, render
 
     width = shutil.get_terminal_size((120, 24)).columns
-    if not under_load:
-        return render(found, form, width=width, percentiles=percentiles)
+    batches, loads = found.batches, found.loads
+    if batches and not loads and not found.imports:
+        return render(batches, form, width=width, percentiles=percentiles)
+    from bench.entries import imported_text
     from bench.report.serving import plain
     from bench.report.serving.render import document, render_serving
 
     if form == "json":
-        whole = json.loads(render(found, form)) | {"serving": document(under_load)}
+        whole = json.loads(render(batches, form))
+        whole |= {"serving": document(loads)} if loads else {}
+        whole |= {"imported": imported_text.document(found.imports)} if found.imports else {}
         return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
     if form == "csv":
-        return as_csv([*(flat(row) for row in found), *(plain.flat(row) for row in under_load)])
-    tables = [render(found, form, width=width, percentiles=percentiles)] if found else []
-    return "\n".join([*tables, render_serving(under_load, form, width, percentiles)])
+        lines = [*(flat(row) for row in batches), *(plain.flat(row) for row in loads)]
+        return as_csv([*lines, *(imported_text.flat(one) for one in found.imports)])
+    tables = [render(batches, form, width=width, percentiles=percentiles)] if batches else []
+    tables += [render_serving(loads, form, width, percentiles)] if loads else []
+    tables += [imported_text.render(found.imports, form, width)] if found.imports else []
+    return "\n".join(tables)

@@ -145,9 +145,9 @@ def run(
     if watcher.records:
         watcher.say(f"measured in {duration(watcher.elapsed_s())}; records are in {folder_of_run}/records.jsonl")
     found = print_and_write(folder_of_run, cost, warn_once)
+    print(f"\nto show: {COMMAND} report {folder_of_run} -o {folder_of_run}/report.html   (one page, with charts)")
     print(
-        f"\nnext: {COMMAND} report {folder_of_run} --usd-per-hour 1.00 --api openai/gpt-5-mini   "
-        "(new prices, no new run)"
+        f"next: {COMMAND} report {folder_of_run} --usd-per-hour 1.00 --api openai/gpt-5-mini   (new prices, no new run)"
     )
     if not chosen and not quality.any_is_stored(folder_of_run, warn_once):
         raise InputError(f"{folder_of_run}: no quality pass came to a result; --retry-failed runs them again")

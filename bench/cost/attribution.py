@@ -19,6 +19,24 @@ __all__ = ["Fit", "Point", "Split", "by_fit", "by_ratio", "by_time", "fit", "gri
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What `Split.price` is made of, in plain data, for mixes without cached tokens: machine seconds of a token.
+
+    The value is linear in `input_s` and `output_s`. Its relative interval is that of `each` replicate's mix (seconds of
+    an input and of an output token), where there are none that of the row's own time; and where there is a `fit`,
+    `scale_s` times its half-width for the mix's share of `tokens` is combined with it. Of `tokens` without output, a
+    prompt alone, the share is that of the mix's input.
+    """
+
+    input_s: float
+    output_s: float
+    each: tuple[tuple[float, float], ...] = ()
+    fit: Fit | None = None
+    tokens: Three = (0.0, 0.0, 0.0)
+    scale_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Split:
     """What a million tokens of each kind cost; None for a kind that the row has not, or that cannot be told.
 
@@ -33,6 +51,7 @@ class Split:
     output_usd_per_mtok: Estimate | None
     residual: float | None = None
     price: Callable[[Three], Estimate | None] = field(default=lambda _: None, repr=False, compare=False)
+    recipe: Recipe | None = field(default=None, repr=False, compare=False)
 
     def blended(self, input_parts: float, output_parts: float) -> Estimate | None:
         """USD of a million tokens at a ratio of uncached input to output, such as 3 to 1; None without both parts.
@@ -83,7 +102,16 @@ def by_time(
         like = estimate(each) or row.time()  # a kind that the fit puts at zero has no times of its own
         return around(value, like, None if half is None else dollars.MTOK * bill * part * half)
 
-    return _split("time", row, price, residual=None)
+    fresh = 1 / row.input_tokens if divided is None else divided.share(prompt, ONLY[0])[0]
+    recipe = Recipe(
+        input_s=row.time().value * part * fresh,
+        output_s=row.time().value * (1 - part) / row.output_tokens,
+        each=tuple((first * fresh, then / row.output_tokens) for first, then in zip(prefill_s, decode_s, strict=True)),
+        fit=divided,
+        tokens=prompt,
+        scale_s=row.time().value * part,
+    )
+    return _split("time", row, price, recipe)
 
 
 def by_fit(row: Point, fit: Fit, usd_per_hour: float, utilisation: float = 1.0) -> Split:
@@ -116,7 +144,9 @@ def by_fit(row: Point, fit: Fit, usd_per_hour: float, utilisation: float = 1.0) 
         scale = dollars.MTOK * bill.value
         return around(scale * share, bill, None if half is None else scale * half)
 
-    return _split("fit", row, price, (time.value - fit.fitted_s(row.tokens)) / time.value)
+    a, b = (time.value * fit.share(row.tokens, ONLY[kind])[0] for kind in (0, 2))
+    recipe = Recipe(a, b, fit=fit, tokens=row.tokens, scale_s=time.value)
+    return _split("fit", row, price, recipe, (time.value - fit.fitted_s(row.tokens)) / time.value)
 
 
 def grid_usd(fit: Fit, usd_per_hour: float, utilisation: float = 1.0) -> Split:
@@ -135,7 +165,7 @@ def grid_usd(fit: Fit, usd_per_hour: float, utilisation: float = 1.0) -> Split:
         return around(value, exact(1.0, len(fit.residuals)), half).times(scale)
 
     everything = Point(1, int(fit.cached_s is not None), 1, ())
-    return _split("fit", everything, price, fit.residual)
+    return _split("fit", everything, price, None, fit.residual)
 
 
 def by_ratio(
@@ -159,7 +189,8 @@ def by_ratio(
     bill = row.time().times(dollars.bill_usd(usd_per_hour, 1.0, utilisation))
     weights = (1 / ratio, cached_ratio / ratio, 1.0)
     whole = dot(weights, row.tokens)
-    return _split("ratio", row, lambda mix: bill.times(dollars.MTOK * dot(weights, mix) / whole), residual=None)
+    recipe = Recipe(row.time().value * weights[0] / whole, row.time().value * weights[2] / whole)
+    return _split("ratio", row, lambda mix: bill.times(dollars.MTOK * dot(weights, mix) / whole), recipe)
 
 
 def method_text(
@@ -190,6 +221,12 @@ def _percent(share: float) -> str:
     return f"{share:.1%}" if share < 0.01 else f"{share:.0%}"
 
 
-def _split(method: str, row: Point, price: Callable[[Three], Estimate | None], residual: float | None) -> Split:
+def _split(
+    method: str,
+    row: Point,
+    price: Callable[[Three], Estimate | None],
+    recipe: Recipe | None,
+    residual: float | None = None,
+) -> Split:
     cached = price(ONLY[1]) if row.cached_tokens else None
-    return Split(method, price(ONLY[0]), cached, price(ONLY[2]), residual, price)
+    return Split(method, price(ONLY[0]), cached, price(ONLY[2]), residual, price, recipe)

@@ -96,26 +96,39 @@ class Fit:
 
     def half(self, gradient: Sequence[float]) -> float | None:
         """95 % half-width of what changes by `gradient` with the three: the larger of two, None where nobody knows."""
-        known = []
-        if self.squares is not None:
-            form = dot(gradient, [dot(line, gradient) for line in self.squares])
-            known.append(math.sqrt(max(form, 0.0)))
-        if self.pulls:
-            # Errors of unlike rows are added with the degrees of freedom of Welch and Satterthwaite, rounded down.
-            each = [(dot(gradient, pull.change) * pull.error) ** 2 for pull in self.pulls]
-            whole = math.fsum(each)
-            fewest = math.fsum(one * one / pull.freedom for one, pull in zip(each, self.pulls, strict=True))
-            known.append(t975(math.floor(whole * whole / fewest + 1e-9)) * math.sqrt(whole) if fewest > 0 else 0.0)
-        return max(known, default=None)
+        return half_width(gradient, self.squares, self.pulls)
 
     def share(self, tokens: Three, mix: Three) -> tuple[float, float | None]:
         """What `mix` costs where all of `tokens` cost 1, and its half-width: v = s·mix / s·tokens.
 
         Its change with the seconds s of a kind is (mix − v·tokens) / (s·tokens), first order.
         """
-        whole = self.fitted_s(tokens)
-        value = dot(self.seconds, mix) / whole
-        return value, self.half([(part - value * count) / whole for part, count in zip(mix, tokens, strict=True)])
+        value, gradient = share_of(self.seconds, tokens, mix)
+        return value, self.half(gradient)
+
+
+def share_of(seconds: Three, tokens: Three, mix: Three) -> tuple[float, list[float]]:
+    """`Fit.share` of plain seconds: the value, and its gradient."""
+    whole = dot(seconds, tokens)
+    value = dot(seconds, mix) / whole
+    return value, [(part - value * count) / whole for part, count in zip(mix, tokens, strict=True)]
+
+
+def half_width(
+    gradient: Sequence[float], squares: Sequence[Sequence[float]] | None, pulls: Sequence[Pull]
+) -> float | None:
+    """`Fit.half` of its errors alone: by the residuals (`squares`) and by the replicates (`pulls`)."""
+    known = []
+    if squares is not None:
+        form = dot(gradient, [dot(line, gradient) for line in squares])
+        known.append(math.sqrt(max(form, 0.0)))
+    if pulls:
+        # Errors of unlike rows are added with the degrees of freedom of Welch and Satterthwaite, rounded down.
+        each = [(dot(gradient, pull.change) * pull.error) ** 2 for pull in pulls]
+        whole = math.fsum(each)
+        fewest = math.fsum(one * one / pull.freedom for one, pull in zip(each, pulls, strict=True))
+        known.append(t975(math.floor(whole * whole / fewest + 1e-9)) * math.sqrt(whole) if fewest > 0 else 0.0)
+    return max(known, default=None)
 
 
 def fit(points: Sequence[Point]) -> Fit:

@@ -14,7 +14,7 @@ import orjson
 
 from bench.endpoint.access import PATHS
 from bench.errors import InputError
-from bench.load import Content
+from bench.loads import Content
 from bench.schema import Capabilities, Endpoint, Traffic
 
 

@@ -6,7 +6,7 @@ from bench.endpoint.probe import IDS, LONG, SHORT
 from bench.endpoint.tokenizer import LocalTokenizer
 from bench.endpoint.words import WORDS
 from bench.errors import InputError
-from bench.load import Vocabulary
+from bench.loads import Vocabulary
 from bench.schema import Capabilities, Endpoint
 
 FEWEST_WORDS = 200

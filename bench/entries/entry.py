@@ -76,6 +76,9 @@ class Quality:
     same_top_1: float | None = None
     same_top_1_se: float | None = None
     reason: str | None = None
+    is_reference: bool = False
+    text: str = ""
+    """Which text was scored: figures on two texts are not compared."""
 
 
 @dataclass(frozen=True)

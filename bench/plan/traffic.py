@@ -6,7 +6,7 @@ from typing import Any
 
 from bench import runners
 from bench.errors import InputError, nearest
-from bench.load import plan as load_plan
+from bench.loads import plan as load_plan
 from bench.metrics.serving import slo
 from bench.plan.source import Loc
 from bench.schema import Cell, Model, RunnerChoice, Slo, Traffic, Workload

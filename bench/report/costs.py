@@ -69,6 +69,10 @@ class Dollars:
     one_off: OneOff | None
     one_off_usd_per_mtok: float | None
     apis: tuple[ApiComparison, ...]
+    recipe: attribution.Recipe | None = None
+    """How the bill of any mix of tokens follows; None where the bill could not be split."""
+    asked_utilisation: float = 1.0
+    """What was asked for, also where a serverless machine does not idle."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ def dollars_of(cell: Cell, environment: Environment, figures: Figures, pricing: 
         one_off=choices.one_off,
         one_off_usd_per_mtok=None if choices.one_off is None else owned.one_off_usd_per_mtok(choices.one_off),
         apis=tuple(_against(api, work, own, choices) for api in pricing.apis),
+        recipe=parts.recipe,
+        asked_utilisation=choices.utilisation,
     )
 
 

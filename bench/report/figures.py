@@ -1,12 +1,14 @@
 """A row as plain data for programs: SI units and dollars in the names, nothing rounded."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.metrics.percentiles import TooFew
 from bench.metrics.roofline import Roofline
 from bench.metrics.statistics import Estimate
-from bench.report import quality_plain, table
+from bench.report import blends, quality_plain, table
+from bench.report.blends import AtBlend
 from bench.report.costs import ApiComparison
 from bench.report.joules import EnergyFigures
 from bench.report.rows import Row
@@ -90,6 +92,7 @@ def flat(row: Row) -> dict[str, Any]:
     line.update(with_interval("ratio_to_cheapest_api", None if best is None else best.ratio))
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
     line.update(with_interval("full_load_ratio_to_cheapest_api", None if best is None else best.break_even))
+    line.update(of_blends(blends.at_blends(row)))
     line["quality"] = "not compared"  # with the API's, whose ratio stands before it
     line.update(quality_plain.flat(row))
     line["command"] = row.command
@@ -119,6 +122,33 @@ def blend_key(blend: str) -> str:
     ('3_to_1', '80_to_20')
     """
     return blend.replace(":", "_to_").replace("/", "_to_").replace(".", "_")
+
+
+def of_blends(of: Mapping[str, Sequence[AtBlend]]) -> dict[str, Any]:
+    """For a line of CSV: the cheapest API at each blend, and what it makes of the row."""
+    line: dict[str, Any] = {}
+    for name, found in of.items():
+        best, key = blends.cheapest(found), blend_key(name)
+        line[f"cheapest_api_at_{key}"] = None if best is None else best.api
+        line[f"cheapest_api_usd_per_mtok_at_{key}"] = None if best is None else best.usd_per_mtok
+        line.update(with_interval(f"ratio_to_cheapest_api_at_{key}", None if best is None else best.ratio))
+        line[f"break_even_utilisation_at_{key}"] = None if best is None else best.break_even_utilisation
+    return line
+
+
+def of_api_at_blends(of: Mapping[str, Sequence[AtBlend]], api: str) -> dict[str, dict[str, Any]]:
+    """One compared API by the blend's name, for JSON."""
+    return {
+        name: {
+            "usd_per_mtok": one.usd_per_mtok,
+            **with_interval("ratio", one.ratio),
+            "break_even_utilisation": one.break_even_utilisation,
+            **with_interval("full_load_ratio", one.break_even),
+        }
+        for name, found in of.items()
+        for one in found
+        if one.api == api
+    }
 
 
 def _of_energy(of: EnergyFigures) -> dict[str, Any]:
@@ -165,6 +195,7 @@ def nested(row: Row) -> dict[str, Any]:
     whole["no_dollars_because"] = row.no_dollars_because
     whole["quality_pass"] = quality_plain.nested(row)
     whole["hardware_price"] = None if row.dollars is None else row.dollars.rate.basis
+    at_blends = blends.at_blends(row)
     whole["apis"] = [
         {
             "api": one.api,
@@ -173,6 +204,7 @@ def nested(row: Row) -> dict[str, Any]:
             **with_interval("ratio", one.ratio),
             "break_even_utilisation": one.break_even_utilisation,
             **with_interval("full_load_ratio", one.break_even),
+            "blends": of_api_at_blends(at_blends, one.api),
         }
         for one in (row.dollars.apis if row.dollars is not None else ())
     ]

@@ -13,7 +13,16 @@ from bench.schema import Workload
 
 def footnotes(rows: Sequence[Row]) -> list[str]:
     """One sentence each, in reading order; those that do not hold for every row name the rows."""
-    grouped: dict[str, list[int]] = {}
+    found = grouped(rows)
+    return [text if len(numbers) == len(rows) else f"{text} [{ranges(numbers)}]" for text, numbers in found.items()]
+
+
+def grouped(rows: Sequence[Row], against: bool = True) -> dict[str, list[int]]:
+    """The sentences in reading order, each with the numbers (from 1) of the rows that it is about.
+
+    `against`: also what is to be said against single rows, and why they were measured no longer.
+    """
+    found: dict[str, list[int]] = {}
     cells = Counter(row.cell.cell_id for row in rows)
     for number, row in enumerate(rows, 1):
         for text in (
@@ -21,13 +30,13 @@ def footnotes(rows: Sequence[Row]) -> list[str]:
             *_limit_notes(row),
             *_model_notes(row),
             *quality_text.notes(row),
-            *_sampling_notes(row),
+            *(_sampling_notes(row) if against else ()),
             _machine_note(row),
-            *_against(row),
+            *(_against(row) if against else ()),
             *(_twin_notes(row, rows) if cells[row.cell.cell_id] > 1 else ()),
         ):
-            grouped.setdefault(_line(text), []).append(number)
-    return [text if len(numbers) == len(rows) else f"{text} [{ranges(numbers)}]" for text, numbers in grouped.items()]
+            found.setdefault(_line(text), []).append(number)
+    return found
 
 
 def _against(row: Row) -> list[str]:

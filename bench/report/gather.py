@@ -42,6 +42,7 @@ class Gathered:
     last_status: Status = "ok"
     command: str | None = None
     stop: Stop | None = None
+    began_at: str | None = None
 
     def __post_init__(self) -> None:
         # Counters of stolen time and load are of the whole machine, whatever share of it may be used.
@@ -52,6 +53,7 @@ class Gathered:
         """What every record says of its cell, whatever became of it."""
         self.command = record.command or self.command
         self.stop = record.stop
+        self.began_at = self.began_at or record.started_at
 
     def add(self, record: Record) -> None:
         """Fold one more record of this cell and machine."""

@@ -56,6 +56,8 @@ class Figures:
     roofline: Roofline
     each: tuple[Times, ...]
     percentiles: dict[str, dict[float, float | TooFew]]
+    samples: dict[str, Sequence[float]]
+    """Of every round, in the order of the journal: ttft_s, tpot_s and e2el_s."""
 
 
 def figures(group: Gathered, facts: ModelFacts, ceiling_of: CeilingOf) -> Figures:
@@ -92,6 +94,7 @@ def figures(group: Gathered, facts: ModelFacts, ceiling_of: CeilingOf) -> Figure
         energy=group.energy.figures(),
         roofline=roofline(config, facts, group.cell.precision, work, ttft, tpot, ceiling, basis),
         percentiles=_percentiles(group),
+        samples=dict(zip(("ttft_s", "tpot_s", "e2el_s"), group.rounds, strict=True)),
     )
 
 

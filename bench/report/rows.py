@@ -39,6 +39,10 @@ class Row:
     quality: QualityFigures | None = None
     no_quality_because: str | None = None
     profile: Profile | None = None
+    measured_at: str | None = None
+    """When its first replicate began."""
+    at_one_usd_per_hour: Dollars | None = None
+    """Where nobody knows what the hour costs: dollars at $1, so that they can follow a price that is asked for."""
 
 
 def rows(
@@ -100,7 +104,14 @@ def _priced(row: Row, pricing: costs.Pricing, fits: costs.Fits) -> Row:
     try:
         return replace(row, dollars=costs.dollars_of(row.cell, row.environment, row.figures, pricing, fits))
     except InputError as error:
-        return replace(row, no_dollars_because=error.lines[0])
+        unpriced = replace(row, no_dollars_because=error.lines[0])
+    nominal = replace(pricing, choices=pricing.choices.model_copy(update={"usd_per_hour": 1.0, "owned": None}))
+    try:
+        return replace(
+            unpriced, at_one_usd_per_hour=costs.dollars_of(row.cell, row.environment, row.figures, nominal, fits)
+        )
+    except InputError:
+        return unpriced  # it was not the hour
 
 
 def _fatal(row: Row) -> str:
@@ -113,7 +124,7 @@ def _no_ceiling(_: Environment, __: ModelFacts) -> tuple[Ceiling | None, str]:
 
 
 def _row(group: Gathered, ceiling_of: CeilingOf) -> Row:
-    said = {"command": group.command, "stop": group.stop}
+    said = {"command": group.command, "stop": group.stop, "measured_at": group.began_at}
     if group.facts is None:
         return Row(group.cell, group.environment, group.last_status, 0, failure=group.failure, **said)  # type: ignore[arg-type]
     try:

@@ -10,7 +10,7 @@ Models here ignore unknown keys, so that a record written by a newer version sti
 
 from bench.schema.choices import Model, Protocol, RunnerChoice, Sampling, Sweep, Workload
 from bench.schema.cost import Attribution, CostChoices, OneOff, Owned, PriceKind
-from bench.schema.imported import Imported, ImportedFigure
+from bench.schema.imported import Imported, ImportedDoubt, ImportedFigure
 from bench.schema.machine import Accelerator, Ceiling, Ceilings, DeviceState, Edge, Environment
 from bench.schema.measured import Energy, Measurement, Memory, ModelFacts, Round, Window
 from bench.schema.noun import DEFAULT_RUNNER, SCHEMA_VERSION, Ending, Noun, Purpose, Status
@@ -96,6 +96,7 @@ __all__ = [
     "FourBit",
     "Hqq",
     "Imported",
+    "ImportedDoubt",
     "ImportedFigure",
     "Int8",
     "Job",

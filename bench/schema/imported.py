@@ -15,6 +15,14 @@ class ImportedFigure(Noun):
     said: str = Field(description="the file's own name of it, and the arithmetic, such as 'mean_ttft_ms / 1000'")
 
 
+class ImportedDoubt(Noun):
+    """Why a figure of the file is not simply believed, as the tool's reader knows from the tool's definitions."""
+
+    code: str = Field(description="such as 'short-context'; stands in the verdict")
+    what: str
+    remedy: str
+
+
 class Imported(Noun):
     """What a file of another tool says of one cell. Stands in a record in the place of a measurement.
 
@@ -46,3 +54,4 @@ class Imported(Noun):
     peak_memory_bytes: int | None = None
     left_out: dict[str, str] = Field(default_factory=dict, description="the file's metric → why it is not taken over")
     remarks: tuple[str, ...] = Field((), description="what the file does not say and was assumed, or makes it doubtful")
+    doubts: tuple[ImportedDoubt, ...] = Field((), description="what goes into the verdict, beside what figures show")

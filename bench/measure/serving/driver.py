@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.client import Exchange, Transport
-from bench.load import Plan
+from bench.loads import Plan
 from bench.measure.serving.answers import Answers
 from bench.measure.serving.orders import SNAPSHOT_S, Command, Orders, Snapshot
 from bench.measure.serving.sessions import Source, Talk, Write, continued

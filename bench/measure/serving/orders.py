@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from bench.load import Vocabulary
+from bench.loads import Vocabulary
 from bench.schema import Allowance, Capabilities, ClientFacts, Ended, Endpoint, LengthSource, Model, Traffic
 from bench.schema.noun import Noun
 
@@ -22,7 +22,7 @@ BIN_S = 0.5
 
 
 class Words(Noun):
-    """A `bench.load.Vocabulary` on its way."""
+    """A `bench.loads.Vocabulary` on its way."""
 
     source: LengthSource
     ids: tuple[int, ...] = ()

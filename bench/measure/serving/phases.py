@@ -15,8 +15,8 @@ from bench.endpoint.bodies import Bodies, wants_cache
 from bench.endpoint.probe import probe
 from bench.endpoint.vocabulary import agrees, vocabulary
 from bench.errors import InputError
-from bench.load import Vocabulary
-from bench.load.plan import nominal, plan
+from bench.loads import Vocabulary
+from bench.loads.plan import nominal, plan
 from bench.measure.serving.marks import Mark
 from bench.measure.serving.orders import Count
 from bench.measure.serving.spending import ESTIMATE_RATIO, TEMPLATE_TOKENS, Purse, cost_usd, planned_tokens

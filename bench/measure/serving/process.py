@@ -20,7 +20,7 @@ from bench.client.transport import StreamTransport
 from bench.endpoint import access, tokenizer
 from bench.endpoint.bodies import Bodies, wants_cache
 from bench.errors import InputError
-from bench.load.plan import plan
+from bench.loads.plan import plan
 from bench.measure.serving.answers import Answers, Read
 from bench.measure.serving.driver import Driver, Tools
 from bench.measure.serving.lines import Lines

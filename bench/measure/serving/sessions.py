@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bench.load import Content, Session
+from bench.loads import Content, Session
 from bench.measure.serving.spending import planned_tokens
 from bench.schema import Request
 

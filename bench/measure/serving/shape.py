@@ -1,6 +1,6 @@
 """One load generator's share of the load: how many streams when, and what to have ready for it. Pure."""
 
-from bench.load import Plan
+from bench.loads import Plan
 from bench.measure.serving.orders import Orders, share
 
 WARMEST_S = 0.05

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from bench.load import Content
+from bench.loads import Content
 from bench.schema import Allowance, Request
 
 UNBILLED = frozenset({"refused", "dns", "tls", "http", "redirect"})

@@ -34,13 +34,28 @@ LENGTHS = {
 
 def footnotes(rows: Sequence[ServingRow]) -> list[str]:
     """One sentence each, in reading order; those that do not hold for every row name the rows."""
-    grouped: dict[tuple[str, str], dict[str, list[int]]] = {}
+    return [_merged(frame, values, len(rows)) for frame, values in _framed(rows).items()]
+
+
+def grouped(rows: Sequence[ServingRow], against: bool = True) -> dict[str, list[int]]:
+    """The sentences in reading order, each with the numbers (from 1) of the rows that it is about.
+
+    `against`: also what is to be said against single rows.
+    """
+    framed = _framed(rows, against).items()
+    return {f"{before}{value}{after}": numbers for (before, after), of in framed for value, numbers in of.items()}
+
+
+def _framed(rows: Sequence[ServingRow], against: bool = True) -> dict[tuple[str, str], dict[str, list[int]]]:
+    """By what sentences have in common: their differing middles, each with its rows."""
+    found: dict[tuple[str, str], dict[str, list[int]]] = {}
     for number_, row in enumerate(rows, 1):
-        texts = (*_dollar_notes(row), *_load_notes(row), *_server_notes(row), _machine_note(row), *_against(row))
+        texts = [*_dollar_notes(row), *_load_notes(row), *_server_notes(row), _machine_note(row)]
+        texts += _against(row) if against else ()
         for text in texts:
             before, value, after = (_line(part) for part in ((text, "", "") if isinstance(text, str) else text))
-            grouped.setdefault((before, after), {}).setdefault(value, []).append(number_)
-    return [_merged(frame, values, len(rows)) for frame, values in grouped.items()]
+            found.setdefault((before, after), {}).setdefault(value, []).append(number_)
+    return found
 
 
 Note = str | tuple[str, str, str]

@@ -6,8 +6,8 @@ from typing import Any
 
 from bench.metrics.percentiles import TooFew
 from bench.metrics.serving import Flow, Objective, RunFigures, Spread
-from bench.report.figures import with_interval
-from bench.report.serving import table
+from bench.report.figures import blend_key, of_api_at_blends, of_blends, with_interval
+from bench.report.serving import blends, table
 from bench.report.serving.frontier import Family, Point, families, good_usd
 from bench.report.serving.row import ServingDollars, ServingRow, engine_text, is_open, level, load_text
 
@@ -99,6 +99,10 @@ def _of_dollars(of: ServingDollars | None) -> dict[str, Any]:
     line |= with_interval("ratio_to_cheapest_api", None if best is None else best.ratio)
     line["break_even_utilisation"] = None if best is None else best.break_even_utilisation
     line |= with_interval("full_load_ratio_to_cheapest_api", None if best is None else best.break_even)
+    if of is not None:
+        for name in of.blends:
+            line |= with_interval(f"usd_per_mtok_at_{blend_key(name)}", blends.own_at(of, name))
+        line |= of_blends(blends.at_blends(of))
     checked = None if of is None else of.checked
     if checked is not None:
         for name, side in (("input", checked.input), ("output", checked.output)):
@@ -129,6 +133,7 @@ def nested(row: ServingRow) -> dict[str, Any]:
     whole["error"] = None if row.failure is None else row.failure.model_dump(mode="json")
     whole["hardware_price"] = None if row.dollars is None or row.dollars.rate is None else row.dollars.rate.basis
     whole["objectives"] = [_objective(one) for one in (() if row.figures is None else row.figures.objectives)]
+    at_blends = {} if row.dollars is None else blends.at_blends(row.dollars)
     whole["apis"] = [
         {
             "api": one.api,
@@ -139,6 +144,7 @@ def nested(row: ServingRow) -> dict[str, Any]:
             "break_even_utilisation": one.break_even_utilisation,
             **with_interval("full_load_ratio", one.break_even),
             "tokens_per_own": one.tokens_per_own,
+            "blends": of_api_at_blends(at_blends, one.api),
         }
         for one in (row.dollars.apis if row.dollars is not None else ())
     ]

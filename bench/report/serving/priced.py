@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from statistics import median
 
-from bench.cost import api_prices, billed, characters, hourly, owned
+from bench.cost import api_prices, billed, blend, characters, hourly, owned
 from bench.cost import serving as cost
 from bench.cost.api_prices import ApiModel
 from bench.cost.billed import Bill
@@ -18,6 +18,7 @@ from bench.errors import InputError
 from bench.metrics.serving import ServingFigures
 from bench.metrics.statistics import Estimate
 from bench.models import sample_text
+from bench.report.costs import NAMED_BLENDS
 from bench.report.serving import check
 from bench.report.serving.reading import Run
 from bench.report.serving.row import ServingDollars, ServingRow
@@ -40,10 +41,12 @@ class Pricing:
     paid_to: ApiModel | None
     bounds: tuple[int, ...]
     duty: tuple[float, float] | None
+    blends: tuple[str, ...] = NAMED_BLENDS
 
     @classmethod
     def of(cls, choices: CostChoices, duty: tuple[float, float] | None = None) -> "Pricing":
-        """Looked up once for all rows. Raises InputError for an API that is not known, or a duty cycle that is none."""
+        """Looked up once for all rows. Raises InputError for an API that is not known, a duty cycle or a blend that is
+        none."""
         if duty is not None:
             Duty(*duty)
 
@@ -54,7 +57,8 @@ class Pricing:
         paid_to = None if choices.billed_as is None else found(choices.billed_as)
         every = apis if paid_to is None else (*apis, paid_to)
         bounds = bounds_of(one.tariff for one in every)
-        return cls(choices, choices.as_of or datetime.now(UTC).date(), apis, paid_to, bounds, duty)
+        wanted = tuple(blend.parse(name).name for name in dict.fromkeys((*NAMED_BLENDS, *choices.blends)))
+        return cls(choices, choices.as_of or datetime.now(UTC).date(), apis, paid_to, bounds, duty, wanted)
 
     def paid_by(self, serving: Serving) -> ApiModel | None:
         """Who sends the bill for a run; nobody does where this program started the server."""
@@ -74,7 +78,16 @@ def priced(row: ServingRow, runs: Sequence[Run], pricing: Pricing) -> ServingRow
             return replace(row, dollars=_billed(row, runs, pricing, bill))
         return replace(row, dollars=_hosted(row, row.figures, runs, pricing))
     except InputError as error:
-        return replace(row, no_dollars_because=error.lines[0], unpriced_bill=bill)
+        unpriced = replace(row, no_dollars_because=error.lines[0], unpriced_bill=bill)
+    nominal = replace(pricing, choices=pricing.choices.model_copy(update={"usd_per_hour": 1.0, "owned": None}))
+    try:
+        return (
+            unpriced
+            if bill is not None
+            else replace(unpriced, at_one_usd_per_hour=_hosted(row, row.figures, runs, nominal))
+        )
+    except InputError:
+        return unpriced  # it was not the hour
 
 
 def _without_tokens(figures: ServingFigures) -> str:
@@ -118,6 +131,10 @@ def _hosted(row: ServingRow, figures: ServingFigures, runs: Sequence[Run], prici
         good=None if goodput is None else cost.good(goodput, good.whole, rate.usd_per_hour, utilisation),
         asleep=sleeping,
         not_asleep_because=why,
+        good_mix=good,
+        api_cached_share=choices.api_cached_share,
+        asked_utilisation=choices.utilisation,
+        blends=pricing.blends,
     )
 
 
@@ -186,6 +203,8 @@ def _billed(row: ServingRow, runs: Sequence[Run], pricing: Pricing, bill: Bill) 
         apis=_same_text(row, cost.at_apis(bill.succeeded, pricing.apis, own, None, 0.0, share)),
         bill=bill,
         checked=check.together([one.checked for one in runs]),
+        api_cached_share=share,
+        blends=pricing.blends,
     )
 
 

@@ -45,6 +45,13 @@ class ServingDollars:
     not_asleep_because: str | None = None
     bill: Bill | None = None
     checked: Billed | None = None
+    good_mix: Mix | None = None
+    """Tokens of what met every objective."""
+    api_cached_share: float = 0.0
+    asked_utilisation: float = 1.0
+    """What was asked for, also where a serverless machine does not idle."""
+    blends: tuple[str, ...] = ()
+    """Ratios of input to output that dollars are given at, too."""
 
     @property
     def cheapest(self) -> ApiOfMix | None:
@@ -78,7 +85,11 @@ class ServingRow:
     """Of a paid endpoint: what runs cost of which no figure came."""
     unpriced_bill: Bill | None = None
     """Of a paid endpoint: what was spent for figures of which no dollar can be made."""
+    measured_at: str | None = None
+    """When its first replicate began."""
     notes: tuple[str, ...] = field(default=())
+    at_one_usd_per_hour: ServingDollars | None = None
+    """Where nobody knows what the hour costs: dollars at $1, so that they can follow a price that is asked for."""
 
     @property
     def traffic(self) -> Traffic:

@@ -98,6 +98,7 @@ def _row(group: _Group, folder: Path, pricing: "priced.Pricing", slo: tuple[Slo,
         command=None if last is None else last.command,
         stop=None if last is None else last.stop,
         failed_runs_usd=spent,
+        measured_at=min((one.started_at for one in (*group.measured, *group.failed)), default=None),
     )
     if not group.measured:
         newest = group.failed[-1]
