@@ -166,7 +166,9 @@ def read(path: Path, warn: Callable[[str], None]) -> Iterator[Record]:
     try:
         handle = file.open("rb")
     except OSError:
-        raise InputError(f"{path}: no {JOURNAL} here; give a folder that `bench run` wrote") from None
+        below = sorted(str(one.parent) for one in path.glob(f"runs/*/{JOURNAL}"))  # what `bench publish` wrote
+        remedy = f"name its runs: {' '.join(below[:3])}" if below else "give a folder that `bench run` wrote"
+        raise InputError(f"{path}: no {JOURNAL} here; {remedy}") from None
     seen = _Seen()
     told: Counter[str] = Counter()
     with handle:

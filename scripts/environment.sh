@@ -59,19 +59,35 @@ install_all() {
   "$venv/bin/pip" install --quiet --constraint "$root/constraints.txt" --editable "$root${extras:+[$extras]}"
 }
 
-# The browser that tests of the page drive: the system's, else from Debian's packages, else Playwright's own download.
+# Whether Playwright has downloaded a Chromium of its own.
+downloaded_browser() {
+  "$venv/bin/python" - <<'END' 2>/dev/null
+from pathlib import Path
+from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    raise SystemExit(not Path(playwright.chromium.executable_path).exists())
+END
+}
+
+# The browser that tests of the page drive: the one that BENCH_CHROMIUM names; else the system's, Playwright's, Debian's
+# package where root asks for it, or a download of Playwright's. tests/browser.py looks in the same places.
 prepare_browser() {
   local name
-  for name in "${BENCH_CHROMIUM:-chromium}" chromium-browser google-chrome google-chrome-stable; do
+  if [ -n "${BENCH_CHROMIUM:-}" ]; then
+    if command -v "$BENCH_CHROMIUM" >/dev/null; then return; fi
+    echo "error: BENCH_CHROMIUM: $BENCH_CHROMIUM is no program; name a Chromium, or unset it" >&2
+    exit 2
+  fi
+  for name in chromium chromium-browser google-chrome google-chrome-stable; do
     if command -v "$name" >/dev/null; then return; fi
   done
+  if downloaded_browser; then return; fi
   echo "installing Chromium (once)" >&2
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     if apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
       chromium fonts-dejavu-core >/dev/null; then return; fi
-  elif "$venv/bin/playwright" install chromium; then
-    return
   fi
+  if "$venv/bin/playwright" install chromium; then return; fi
   echo "error: no Chromium for the tests of the page; install it (Debian: apt install chromium), or set BENCH_CHROMIUM" >&2
   exit 2
 }

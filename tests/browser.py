@@ -21,7 +21,8 @@ PHONE = {"width": 390, "height": 844}
 
 def executable() -> str | None:
     """The browser that BENCH_CHROMIUM names, else the system's; None: Playwright's own, where it was installed."""
-    return os.environ.get("BENCH_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    named = os.environ.get("BENCH_CHROMIUM")
+    return (shutil.which(named) or named) if named else next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @dataclass

@@ -40,6 +40,16 @@ def test_a_step_is_found_with_its_size_and_place() -> None:
     assert not found.suspect
 
 
+def test_where_a_faint_change_began_is_a_span_that_holds_the_truth() -> None:
+    spans = []
+    for seed in range(40):
+        found = find(noisy([0.0] * 15 + [STEP] * 15, 0.05, seed))
+        spans += [(one.earliest, one.latest) for one in found.changes if len(found.changes) == 1]
+    assert len(spans) > 30
+    assert sum(first <= 15 <= last for first, last in spans) >= 0.9 * len(spans)
+    assert max(last - first for first, last in spans) > 3
+
+
 def test_a_dip_that_comes_back_is_two_changes() -> None:
     """A greedy search sees nothing here: either change alone explains little."""
     found = find(noisy([0.0] * 8 + [-0.12] * 4 + [0.0] * 8, 0.02, 4))

@@ -1,7 +1,9 @@
 """Charts: which points they have and what they leave out. Figures are programmed."""
 
 import itertools
+import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -163,8 +165,13 @@ def test_the_front_is_what_its_definition_says() -> None:
         return Ends(value, value - half, value + half)
 
     for _ in range(150):
-        rows = list({(one[0].value, one[1].value): one for one in ((ends(), ends()) for _ in range(25))}.values())
+        rows = [(ends(), ends()) for _ in range(25)]
         assert standing(rows) == slow_standing(rows)
+
+
+def test_twins_in_both_figures_are_both_on_the_front() -> None:
+    one, two, three = (Ends(value, value, value) for value in (1.0, 2.0, 3.0))
+    assert standing([(one, two), (two, one), (one, two), (two, two), (three, one)]) == ["yes", "yes", "yes", "no", "no"]
 
 
 def test_the_front_of_cost_and_quality() -> None:
@@ -216,9 +223,30 @@ def test_loads_say_what_met_the_objectives_and_what_that_costs() -> None:
 
 
 def test_loads_that_are_called_the_same_are_told_apart() -> None:
-    names = {one["family"]: one["series"] for one in points(varied(), "cost-load")}
+    names = {one["family"]: one["curve"] for one in points(varied(), "cost-load")}
     assert len(set(names.values())) == len(names) == 3
     assert sum(name.endswith(", load 2") for name in names.values()) == 1
+
+
+def test_a_series_has_one_colour_and_shape_in_every_chart_and_names_leave_out_what_all_share() -> None:
+    levels = ("bf16", "nf4", "int8")
+    rows = [
+        entry(key=f"{level}{batch}", precision=level, batch_size=batch, seconds=1000.0 * (1 + at) / batch)
+        for at, level in enumerate(levels)
+        for batch in (1, 4)
+    ]
+    found = charts(report(list(reversed(rows))))
+    assert {one.about for one in found} == {"smollm2-135m · transformers · Sample CPU, 4 CPUs"}
+    ranges: dict[str, set[str]] = {}
+    for domain, colours in re.findall(
+        r'"domain": (\[[^\]]*\]), "range": (\["var[^\]]*\])', json.dumps([one.spec for one in found])
+    ):
+        for name, colour in zip(json.loads(domain), json.loads(colours), strict=True):
+            if name.split(",")[0] in levels:
+                ranges.setdefault(name.split(",")[0], set()).add(colour)
+    assert sorted(ranges) == sorted(levels)
+    assert all(len(one) == 1 for one in ranges.values()), ranges
+    assert len(set.union(*ranges.values())) == 3
 
 
 def test_levels_of_another_unit_are_named_and_not_drawn() -> None:

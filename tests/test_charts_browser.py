@@ -15,7 +15,7 @@ from bench.page import vega
 from bench.page.charts import Chart, charts
 from bench.page.charts.look import DARK, LIGHT, css
 from tests.browser import Seen, violations
-from tests.entries_samples import HOSTILE, entry, many, report
+from tests.entries_samples import HOSTILE, api, entry, many, priced, report
 from tests.test_charts import varied
 
 STATIC = Path(vega.__file__).parent / "static"
@@ -32,7 +32,8 @@ ASKED = (
 
 def page_of(folder: Path, name: str = "charts.html") -> Path:
     """A page with the scripts that charts need, and nothing else."""
-    ours = "\n".join((STATIC / f"{one}.js").read_text(encoding="utf-8") for one in ("dollars", "charts", "dom"))
+    scripts = ("dollars", "chart_rows", "chart_points", "charts", "dom")
+    ours = "\n".join((STATIC / f"{one}.js").read_text(encoding="utf-8") for one in scripts)
     style = f"{css()} body {{ background: var(--chart-surface); color: var(--chart-ink); margin: 16px }}"
     path = folder / name
     path.write_text(
@@ -93,13 +94,24 @@ def _approx(value: Any) -> Any:
 @pytest.mark.parametrize("of", [varied(), many(120)], ids=["varied", "many"])
 def test_the_browser_makes_the_same_points(seen: Seen, path: Path, of: Report) -> None:
     page = seen.open(path)
-    for asked, api in ASKED:
-        followers = [one for one in charts(of, asked, api) if one.follows]
+    for asked, chosen in ASKED:
+        followers = [one for one in charts(of, asked, chosen) if one.follows]
         assert len(followers) >= 4
         for one in followers:
-            found = points_in_browser(page, of, one.id, asked, api)
+            found = points_in_browser(page, of, one.id, asked, chosen)
             assert found == [_approx(point) for point in one.points], (one.id, asked)
     assert seen.complaints == []
+
+
+def test_the_chosen_api_is_drawn_however_many_are_cheaper(seen: Seen, path: Path) -> None:
+    apis = tuple(api(f"a/{number}", 0.05 * number, 0.1 * number) for number in range(1, 10))
+    of = report([entry(key=str(k), batch_size=k, priced=priced(5000.0 * k, apis=apis)) for k in (1, 2)])
+    page = seen.open(path)
+    for one in charts(of, Asked(), "a/9"):
+        if one.id in ("cost-by-precision", "break-even"):
+            assert "a/9" in [point.get("api") for point in one.points]
+            found = points_in_browser(page, of, one.id, Asked(), "a/9")
+            assert found == [_approx(point) for point in one.points]
 
 
 def test_names_are_cut_and_made_visible_alike(seen: Seen, path: Path) -> None:

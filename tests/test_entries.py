@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.entries import load, mixed
-from bench.entries.entry import Entry, Report
+from bench.entries import imported_text, load, mixed
+from bench.entries.entry import Entry, Origin, Report
 from bench.entries.of_batch import thinned
 from bench.entries.plain import as_plain, plain
 from bench.entries.priced import Asked
 from bench.errors import InputError
 from bench.schema import CostChoices, FourBit
-from tests import levels_samples, samples, serving_samples
+from tests import entries_samples, levels_samples, samples, serving_samples
 from tests.commands import bench
 
 OWN = Asked()
@@ -76,6 +76,21 @@ def test_a_load_is_what_the_command_reports(tmp_path: Path) -> None:
     assert seen.n > 0
     assert list(seen.values_s) == sorted(seen.values_s)
     assert seen.percentiles["50"] == told["ttft_p50_s"]
+
+
+def test_the_page_keeps_what_it_was_made_with_for_the_command_that_it_shows(run: Path, tmp_path: Path) -> None:
+    def kept(*words: str) -> list[list[str]]:
+        done = bench("report", run, *words, "-o", tmp_path / "page.html")
+        assert done.returncode == 0, done.stderr
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        found: list[list[str]] = json.loads(text.partition('id="payload">')[2].partition("</script>")[0])["options"]
+        return found
+
+    words = ["--api", "openai/gpt-5-mini", "--as-of", "2026-11-15", "--attribution", "ratio:5"]
+    assert kept(*words, "--all-cells") == [[*words[:2]], [*words[2:4]], [*words[4:]], ["--all-cells", ""]]
+    ((name, day),) = kept()
+    assert name == "--as-of"
+    assert day == load.read([run], lambda one: one, lambda _: None).day.isoformat()
 
 
 def test_memory_is_whole_by_its_parts(run: Path) -> None:
@@ -147,3 +162,43 @@ def test_a_distribution_is_thinned_in_equal_shares() -> None:
     assert len(found) == 101
     assert {round(after - before) for before, after in pairwise(found)} == {99, 100}
     assert found[0] == pytest.approx(10_000 - 1 - found[-1], abs=1)
+
+
+def test_a_model_that_this_version_does_not_have_is_reported_all_the_same(tmp_path: Path) -> None:
+    for source in ("builtin:of-tomorrow", "shape:of-tomorrow"):
+        of = samples.cell(source=source)
+        found = read(levels_samples.run(tmp_path / source.partition(":")[0], [samples.record(of=of)]))
+        (entry,) = found.entries
+        assert entry.status == "ok"
+        assert entry.model.startswith("of-tomorrow")
+
+
+def test_imports_are_priced_at_a_blend_as_in_the_page() -> None:
+    """An output token of the sample takes ten times an input token; the hour costs $0.1."""
+    one = entries_samples.entry(kind="imported", origin=Origin("AIPerf"))
+    input_s = 5000 * 192 / (128 + 640)
+    usd = 0.1 / 3600 * (0.8 * input_s + 0.2 * 10 * input_s)
+    line = imported_text.flat(one, ["80/20"])
+    assert line["usd_per_mtok_at_80_to_20"] == pytest.approx(usd, rel=1e-3)  # geometric mean over the replicates
+    assert line["cheapest_api_at_80_to_20"] == "groq/llama-3.1-8b-instant"
+    assert line["cheapest_api_usd_per_mtok_at_80_to_20"] == pytest.approx(0.8 * 0.05 + 0.2 * 0.08)
+    share = line["usd_per_mtok_at_80_to_20"] / line["cheapest_api_usd_per_mtok_at_80_to_20"]
+    assert line["ratio_to_cheapest_api_at_80_to_20"] == pytest.approx(share)
+    assert "$/Mtok 80/20" in imported_text.render([one], "md", blends=["80/20"])
+    assert "$/Mtok 80/20" not in imported_text.render([one], "md")
+
+
+def test_imports_stand_below_each_other_on_a_narrow_screen() -> None:
+    origin = Origin("vLLM bench serve", "0.33", "one.json")
+    rows = [
+        entries_samples.entry(kind="imported", origin=origin, workload=f"closed {streams}, 64 in, 16 out")
+        for streams in (1, 4)
+    ]
+    wide = imported_text.render(rows, "table", 240)
+    assert wide.count("workload") == 1
+    narrow = imported_text.render(rows, "table", 110)
+    assert narrow.count("workload") == 2
+    # What is equal in every row stands above the table, and no cell is broken.
+    assert narrow.startswith("measured by other tools: vLLM bench serve · smollm2-135m · bf16 · transformers\n")
+    assert narrow.count("closed 4, 64 in, 16 out  ") == 2
+    assert "one.json: written by vLLM bench serve 0.33; imported, not measured by this program." in narrow

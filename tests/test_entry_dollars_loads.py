@@ -24,7 +24,8 @@ def loads(folder: Path, choices: CostChoices, slo: str = "", replicates: int = 2
         # Every third answer is shorter, and prompts lie on both sides of a bound of a tariff.
         def change(number: int, index: int = index) -> dict[str, Any]:
             size = 250_000 if number % 7 == 3 else 100 + number % 40
-            return {"input_tokens": size, "cached_tokens": number % 30, "output_tokens": 16 + index + number % 3}
+            made = {"input_tokens": size, "cached_tokens": number % 30, "output_tokens": 16 + index + number % 3}
+            return {**made, "status": "stream-error"} if number == 30 else made  # a bill is for it too
 
         found.append(served(folder, requests(4, change), served_cell(4), replicate=index, loopback=True))
     wanted = tuple(parse(text) for text in slo.split())

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from bench.entries.entry import Origin, Quality
 from bench.history import chart, github, plain, table, wording
-from bench.history.judged import judged
+from bench.history.judged import is_since, judged
 from bench.history.metric import METRICS
 from bench.history.series import Seen, Series, differences, gathered, series
 from bench.metrics.verdict import Reason
@@ -67,6 +68,20 @@ def test_a_slower_machine_is_a_regression_of_dollars_and_rate_with_its_cause() -
         assert metric in said
         assert "since night-11 (2026-10-11, revision 00000000000a)" in said
         assert said.endswith("changed then: torch 2.12.0 → 2.13.0")
+
+
+def test_a_regression_stays_one_whatever_the_last_run_is() -> None:
+    one = judged(of(nights([*steady(10), *steady(6, 5600.0, 2), 9000.0])))
+    assert one.series.found.suspect
+    assert one.outcome == "regression"
+
+
+def test_only_what_changed_at_the_change_is_its_cause_and_the_day_that_it_began_on_counts() -> None:
+    older = [replace(one, environment=environment().model_copy(update={"python": "3.10.0"})) for one in STEPPED[:3]]
+    one = judged(of([*older, *STEPPED[3:]]))
+    assert one.causes == ("torch 2.12.0 → 2.13.0",)
+    assert is_since(one, "2026-10-11")
+    assert not is_since(one, "2026-10-12")
 
 
 def test_a_faster_one_is_an_improvement_and_a_small_step_is_none() -> None:
@@ -169,6 +184,33 @@ def test_the_loss_of_a_level_is_compared_by_differences() -> None:
     assert one.outcome == "regression"
     assert wording.size(one.series, one.change).startswith("+0.0300 nats (")  # type: ignore[arg-type]
     assert judged(of([*seen[:6], *seen[:6]], "delta_nll")).outcome == "steady"
+
+
+@pytest.mark.parametrize(
+    ("metric", "changed", "kept"),
+    [
+        ("bits_per_byte", {"text_sha256": "b"}, 6),
+        ("bits_per_byte", {"window_tokens": 64}, 6),
+        ("bits_per_byte", {"reference": "fp32"}, 12),
+        ("kl_mean", {"reference": "fp32"}, 6),
+        ("kl_mean", {"text": "another.txt"}, 6),
+        ("usd_per_mtok", {"text_sha256": "b"}, 12),
+    ],
+)
+def test_quality_on_another_text_is_no_change_of_the_level(metric: str, changed: dict[str, Any], kept: int) -> None:
+    text = Quality("bf16", 1.2, 22.0, 0.02, 0.001, 0.02, 0.001, text="wiki.txt", text_sha256="a", window_tokens=512)
+    other = replace(text, bits_per_byte=1.5, kl_mean=0.2, **changed)
+    nightly = nights([5000.0] * 12)
+    seen = [
+        replace(one, entry=replace(one.entry, quality=text if night < 6 else other))
+        for night, one in enumerate(nightly)
+    ]
+    found = of(seen, metric)
+    assert len(found.points) == kept
+    if kept == 6:
+        assert not found.found.changes
+        assert {one.why for one in found.lost} == {"another text, window or reference than the newest run's"}
+        assert found.broken is None
 
 
 def test_every_metric_has_a_direction_and_a_reader() -> None:

@@ -14,6 +14,7 @@ from bench.imports import TOOLS, find
 from bench.imports.found import Found, Load
 from bench.imports.read import read
 from bench.imports.records import Words, cell, default_folder, environment, records
+from bench.imports.values import Values
 from bench.schema import Imported, Record
 from tests.commands import ROOT, bench
 
@@ -119,6 +120,11 @@ def test_a_figure_that_is_no_sound_number_is_refused_by_its_key(tmp_path: Path, 
     whole = json.loads(VLLM.read_text())
     text = json.dumps(whole | {"duration": "HERE"}).replace('"HERE"', value)
     assert "duration" in refused(tmp_path, text)
+
+
+def test_half_a_request_is_no_count() -> None:
+    with pytest.raises(InputError, match=r"^a\.json: run\.completed: must be a whole number, got 2\.5$"):
+        Values(Path("a.json"), {"completed": 2.5}, "run").count("completed")
 
 
 def test_every_file_is_claimed_by_its_own_tool_alone() -> None:

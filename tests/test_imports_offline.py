@@ -91,6 +91,7 @@ def test_the_decode_at_the_depth_of_the_prompt_is_taken() -> None:
     assert (cached.input_tokens, cached.cached_tokens, cached.output_tokens) == (192, 64, 16)
     assert values(cached)["prefill_tokens_per_s"] == pytest.approx(128 / 0.510766221)
     assert "a context of 64 tokens" in cached.imported.doubts[0].what
+    assert "-d 192 for" in cached.imported.doubts[0].remedy  # where that prompt ends
 
 
 def test_pg_is_a_request_timed_as_a_whole() -> None:

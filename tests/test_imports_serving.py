@@ -88,6 +88,14 @@ def test_a_tpot_of_answers_of_one_token_is_unknown_and_not_zero() -> None:
     assert "median_tpot_ms" in said.left_out
 
 
+def test_a_request_whose_first_token_nobody_saw_has_no_tpot(tmp_path: Path) -> None:
+    raw = json.loads((VLLM / "serve-closed-detailed.json").read_text())
+    first = next(place for place, error in enumerate(raw["errors"]) if not error)
+    raw["ttfts"][first] = 0.0
+    samples = only(written(tmp_path, raw)).imported.samples_s
+    assert (len(samples["ttft_s"]), len(samples["tpot_s"])) == (7, 7)
+
+
 def test_an_open_loop_says_from_when_its_times_are_and_leaves_out_goodput_by_unknown_objectives() -> None:
     found = only(VLLM / "serve-poisson.json")
     assert found.load is not None
@@ -111,12 +119,22 @@ def test_appended_runs_are_cells_of_their_own_and_failed_ones_are_said(tmp_path:
 
 
 def test_offline_throughput_is_of_all_tokens_and_never_an_output_rate() -> None:
-    raw = json.loads((VLLM / "throughput-hf.json").read_text())
-    found = only(VLLM / "throughput-hf.json")
+    raw = json.loads((VLLM / "throughput.json").read_text())
+    found = only(VLLM / "throughput.json")
     assert values(found) == pytest.approx(
         {"requests_per_s": raw["requests_per_second"], "total_tokens_per_s": raw["tokens_per_second"]}
     )
     assert found.output_tokens is found.input_tokens is found.imported.output_tokens is None
+
+
+def test_what_vllms_own_engine_served_is_recomputed_from_its_requests() -> None:
+    raw = json.loads((VLLM / "serve-engine.json").read_text())
+    found = only(VLLM / "serve-engine.json")
+    got = values(found)
+    assert got["ttft_s"] == pytest.approx(raw["median_ttft_ms"] / 1000)
+    assert got["tpot_s"] == pytest.approx(raw["median_tpot_ms"] / 1000)
+    assert got["output_tokens_per_s"] == pytest.approx(12 * 16 / raw["duration"])
+    assert (found.imported.input_tokens, found.imported.output_tokens) == (12 * 64, 12 * 16)
 
 
 def test_a_rate_that_contradicts_its_counts_is_left_out(tmp_path: Path) -> None:
@@ -124,7 +142,7 @@ def test_a_rate_that_contradicts_its_counts_is_left_out(tmp_path: Path) -> None:
     said = only(written(tmp_path, raw | {"output_throughput": 2 * raw["output_throughput"]})).imported
     assert "output_tokens_per_s" not in said.figures
     assert "contradicts" in said.left_out["output_throughput"]
-    raw = json.loads((VLLM / "throughput-hf.json").read_text())
+    raw = json.loads((VLLM / "throughput.json").read_text())
     assert "contradicts" in line_of(tmp_path, raw | {"tokens_per_second": 1})
 
 
@@ -329,7 +347,7 @@ def quietly(file: Path) -> str:
     return "" if found else pytest.fail("nothing found and nothing said")
 
 
-CUT = (VLLM / "serve-one-token.json", CLOSED.with_suffix(".csv"), VLLM / "throughput-hf.json")
+CUT = (VLLM / "serve-one-token.json", CLOSED.with_suffix(".csv"), VLLM / "throughput.json")
 
 
 @pytest.mark.parametrize("path", CUT, ids=lambda path: path.name)

@@ -17,8 +17,8 @@ from bench.entries.entry import Entry, Origin, Quality
 from bench.entries.parts import part_of, runs_below
 from bench.errors import InputError
 from bench.leaderboard import tables
-from bench.leaderboard.board import Board, as_report, board, filtered, headline
-from bench.leaderboard.groups import groups
+from bench.leaderboard.board import Board, as_report, board, filtered, headline, page_places
+from bench.leaderboard.groups import groups, once_per_level
 from bench.leaderboard.ranking import RANKINGS, placed
 from bench.metrics.statistics import Estimate
 from bench.metrics.verdict import Reason
@@ -89,6 +89,9 @@ def test_a_value_without_an_interval_can_lie_within_anothers() -> None:
         ({"hardware": "another machine", "machine": "other"}, "usd_per_mtok", False),
         ({"batch_size": 16}, "usd_per_mtok", False),
         ({"quality": Quality("bf16", 1.3, text="another")}, "quality", True),
+        ({"quality": Quality("bf16", 1.3, text="prose", text_sha256="b" * 64)}, "quality", True),
+        ({"quality": Quality("bf16", 1.3, text="prose", window_tokens=2048)}, "quality", True),
+        ({"quality": Quality("bf16", 1.3, text="prose", window_tokens=512, context_tokens=256)}, "quality", True),
         ({"quality": Quality("fp32", 1.3, text="prose")}, "quality", False),
         ({"quality": Quality("fp32", 1.3, delta_nll=0.1, text="prose")}, "delta_nll", True),
     ],
@@ -133,6 +136,17 @@ def test_groups_are_ordered_by_size_and_say_what_they_have_in_common() -> None:
     ]
 
 
+def test_two_texts_of_one_name_are_told_apart_by_their_checksums() -> None:
+    mine, yours = (Quality("bf16", 1.2, text="wiki.txt", text_sha256=one * 64, window_tokens=512) for one in "ab")
+    found = of([made.entry(key="1", quality=mine), made.entry(key="2", precision="nf4", quality=yours)], "quality")
+    assert sorted(one.group.common["text"] for one in found.groups) == [
+        "text wiki.txt (aaaaaaaaaaaa) in windows of 512 tokens",
+        "text wiki.txt (bbbbbbbbbbbb) in windows of 512 tokens",
+    ]
+    kept = once_per_level([made.entry(quality=one) for one in (mine, mine, yours)])
+    assert [one.quality.text_sha256 for one in kept] == ["a" * 64, "b" * 64]
+
+
 def test_quality_stands_once_a_level_whatever_the_batch() -> None:
     text = Quality("bf16", 1.2, 22.0, 0.02, 0.004, 0.03, 0.002, text="prose")
     worse = Quality("bf16", 1.4, 25.0, 0.2, 0.004, 0.2, 0.002, text="prose")
@@ -145,6 +159,15 @@ def test_quality_stands_once_a_level_whatever_the_batch() -> None:
     ((reference, int8, nf4),) = (group.places for group in of(levels, "delta_nll").groups)
     assert (reference.entry.precision, reference.value.value) == ("bf16", 0.0)
     assert (int8.text, nf4.text) == ("2", "3")
+
+
+def test_a_loss_that_nobody_measured_is_none_and_not_zero() -> None:
+    for name in ("delta_nll", "kl"):
+        unknown = RANKINGS[name].get(made.entry(quality=Quality("bf16", 1.2, text="prose")))
+        assert unknown is None
+        zero = RANKINGS[name].get(made.entry(quality=Quality(None, 1.2, is_reference=True, text="prose")))
+        assert zero is not None
+        assert zero.value == 0
 
 
 # --- filters and verdicts --------------------------------------------------------------------------------------------
@@ -235,6 +258,17 @@ def test_the_page_has_the_rows_in_the_order_of_the_board() -> None:
     assert [one.model for one in shown.entries] == ["model-0", "model-1", "model-2"]
     assert shown.headline.startswith("Best by dollars per million tokens: model-0 bf16 transformers on Sample CPU")
     assert any(note.text.startswith("comparable: static batches") and len(note.about) == 3 for note in shown.notes)
+
+
+def test_the_page_has_a_place_for_each_row_and_none_for_the_rest() -> None:
+    whole = made.report([*entries(2), made.failed()])
+    found = board(whole, RANKINGS["usd_per_mtok"], "all", None)
+    first, second, last = page_places(found)
+    assert first is not None
+    assert second is not None
+    assert (first.group, first.text, second.text) == (1, "1", "2")
+    assert first.heading.startswith("static batches")
+    assert last is None
 
 
 # --- from folders ----------------------------------------------------------------------------------------------------

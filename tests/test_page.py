@@ -114,8 +114,8 @@ def test_the_static_table_has_the_dollars_of_the_row() -> None:
 
 
 def test_a_leaderboard_has_the_machine_first() -> None:
-    assert [one.id for one in columns.ordered(leaderboard=True)][:3] == ["number", "machine", "model"]
-    assert sorted(one.id for one in columns.ordered(True)) == sorted(one.id for one in columns.COLUMNS)
+    assert [one.id for one in columns.ordered(leaderboard=True)][:4] == ["place", "number", "machine", "model"]
+    assert sorted(one.id for one in columns.ordered(True)) == sorted(["place", *(one.id for one in columns.COLUMNS)])
 
 
 def test_key_figures_are_those_of_the_row_that_the_headline_is_about() -> None:
@@ -183,6 +183,21 @@ def test_every_term_of_the_table_is_defined() -> None:
     defined = {name for name, _ in appendix.DEFINITIONS}
     assert {one.heading for one in columns.COLUMNS if one.numeric} - {"Row"} <= defined | {"Utilisation"}
     assert all(meaning.endswith(".") for _, meaning in appendix.DEFINITIONS)
+
+
+def test_of_many_rows_what_dollars_are_computed_from_keeps_its_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payload, "MANY_ROWS", 0)
+    one = entry(priced=priced(1234.56789), measured_at="a")
+    columns_ = dict(payload.rows([replace(one, level=1234.56789)])[3])
+    assert "1234.56789" in payload.safe_json(columns_["priced"])
+    assert columns_["level"] == ["c", 1234.57]
+
+
+def test_a_script_cannot_end_its_element() -> None:
+    made = document._script("a = '</script>' + '<!--';\r\n")
+    assert "</script" not in made
+    assert "<!--" not in made
+    assert "\r" not in made
 
 
 def test_what_repeats_is_stored_once() -> None:

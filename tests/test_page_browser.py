@@ -18,6 +18,7 @@ from bench.metrics.verdict import Reason
 from bench.page import document, payload
 from bench.page.columns import COLUMNS
 from bench.page.key_figures import break_even_text
+from bench.page.places import Place
 from bench.report.table import number, percent, spread, width
 from tests.browser import Seen, chromium, context, seen, violations
 from tests.entries_samples import HOSTILE, entry, failed, many, report
@@ -90,7 +91,7 @@ def test_controls_move_and_dollars_follow(page: Page) -> None:
         assert len(shown) == 100
         for row, text in shown.items():
             assert text == chosen(ENTRIES[row - 1], asked)[column]
-    assert "gpt-5-mini" in page.inner_text("#caveats")
+    assert "gpt-5-mini" in page.inner_text("section.answer")
     assert "40% utilisation" in page.inner_text("#key-break-even")
     best = min(float(text.split()[0]) for text in cells(page, "usd_per_mtok").values())
     assert float(page.inner_text("#key-cheapest .key-value").removeprefix("$")) == best
@@ -103,6 +104,20 @@ def test_controls_move_and_dollars_follow(page: Page) -> None:
     page.wait_for_selector("#command:has-text('0.4')")
     assert (page.input_value("#price"), page.input_value("#use")) == ("0.4", "40")
     assert cells(page, "usd_per_mtok")
+
+
+def test_the_command_keeps_the_options_of_the_page_that_no_control_stands_for(seen: Seen, tmp_path: Path) -> None:
+    given = (("--provider", "a b"), ("--as-of", "2026-11-01"), ("--attribution", "ratio:7"), ("--all-cells", ""))
+    made = tmp_path / "report.html"
+    with patch.object(document, "charts", lambda _: []):
+        document.write(report(ENTRIES[:2], options=(*given, ("--blend", "3:1"))), made)
+    page = seen.open(made)
+    kept = "bench report results/local/quickstart --provider 'a b' --as-of 2026-11-01 --attribution ratio:7 --all-cells"
+    assert page.inner_text("#command") == f"{kept} --blend 3:1"
+    page.fill("#price", "0.4")
+    page.select_option("#mix", "10:1")
+    kept = kept.replace(" --provider 'a b'", "")
+    assert page.inner_text("#command") == f"{kept} --usd-per-hour 0.4 --blend 10:1"
 
 
 def test_a_price_is_of_one_machine_where_that_is_asked(page: Page) -> None:
@@ -137,6 +152,9 @@ def test_rows_are_sorted_filtered_and_paged(page: Page) -> None:
     assert page.get_attribute("#head th[data-column=usd_per_mtok]", "aria-sort") == "ascending"
     values = [float(text.split()[0]) for text in cells(page, "usd_per_mtok").values()]
     assert values == sorted(values)
+    page.click("#head [data-column=usd_per_mtok] button")
+    downwards = [text.split()[0] for text in cells(page, "usd_per_mtok").values()]
+    assert [float(text) for text in downwards] == sorted(map(float, downwards), reverse=True)  # failures stay last
     page.focus("#head [data-column=precision] button")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
@@ -165,7 +183,7 @@ def test_details_hold_reasons_and_every_figure(page: Page) -> None:
     for part in ("other work ran", "stop it and run again", "95 % interval", "Decode", "bench run configs"):
         assert part in text
     assert "x" * 10_000 in text
-    assert len(page.inner_text(".model")) < 80
+    assert len(page.inner_text(".model bdi >> nth=0")) < 80
     page.keyboard.press("Enter")
     assert not page.is_visible(".detail")
 
@@ -195,6 +213,56 @@ def test_hostile_text_is_shown_as_text(page: Page) -> None:
     assert '<script>alert("x")</script>␊=cmd' in shown
     assert "⟨U+202E⟩evil" in shown
     assert "\u202e" not in page.evaluate("document.body.innerText")
+
+
+def test_what_all_rows_share_stands_above_the_table_and_in_csv(seen: Seen, tmp_path: Path) -> None:
+    with patch.object(document, "charts", lambda _: []):
+        document.write(report([entry(key=one, precision=one) for one in ("bf16", "nf4")]), tmp_path / "page.html")
+    page = seen.open(tmp_path / "page.html")
+    shared = page.inner_text("#shared")
+    assert shared == "In every row: smollm2-135m · transformers · Sample CPU, 4 CPUs · 128 in, 64 out"
+    assert page.locator("#head [data-column=model]").count() == 0
+    assert page.inner_text("#body tr.row >> nth=0 >> th").endswith("bf16")
+    assert page.evaluate("document.getElementById('rows').scrollWidth <= document.getElementById('rows').clientWidth")
+    with page.expect_download() as download:
+        page.click("#rows-csv")
+    head = Path(download.value.path()).read_text(encoding="utf-8").splitlines()[0]
+    assert head.startswith("number,model,precision,machine,workload,verdict,usd_per_mtok")
+    page.select_option("#columns", "all")
+    assert not page.is_visible("#shared")
+    assert page.locator("#head [data-column=model]").count() == 2  # the heading and its button
+
+
+def test_a_leaderboard_says_what_its_places_are(seen: Seen, tmp_path: Path) -> None:
+    entries = [entry(key=str(one), machine=f"m{one}", hardware=f"GPU {one}") for one in range(3)]
+    places = [Place(1, "static batches", "1="), Place(1, "static batches", "1="), Place(2, "under load", "1")]
+    with patch.object(document, "charts", lambda _: []):
+        text = document.render(report(entries, headline="Best: $1."), leaderboard=True, places=places)
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    page = seen.open(tmp_path / "page.html")
+    assert page.locator("#body .group").all_inner_texts() == ["Group 1 static batches", "Group 2 under load"]
+    assert list(cells(page, "place").values()) == ["1=", "1=", "1"]
+    assert not page.is_visible("#as-ranked")
+    page.fill("#price", "7")
+    page.wait_for_selector("#as-ranked")
+    assert page.inner_text("#answer") == "Best: $1."
+    assert "as it was ranked" in page.inner_text("#caveats")
+    page.click("#head [data-column=usd_per_mtok] button")
+    assert page.locator("#body .group").count() == 0
+    assert list(cells(page, "place").values()) == ["1= in group 1", "1= in group 1", "1 in group 2"]
+    assert violations(page) == []
+
+
+def test_what_is_not_drawn_when_paper_is_asked_for_is_a_table(seen: Seen, tmp_path: Path) -> None:
+    document.write(many(6), tmp_path / "page.html")
+    page = seen.open(tmp_path / "page.html")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    undrawn = page.locator("figure.undrawn")
+    assert undrawn.count() > 0
+    assert undrawn.first.locator(".points td").first.is_visible()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert undrawn.count() == 0
 
 
 def test_origin_notes_and_why_there_are_no_dollars(page: Page) -> None:
@@ -243,6 +311,8 @@ def test_scripts_say_what_python_says(page: Page) -> None:
         for each in plain["distributions"].values():
             each["values_s"] = []
         assert row == plain
+    keys = "node => Object.keys(Payload.unpack(node, 1)[0])"
+    assert page.evaluate(keys, payload.pack([{"__proto__": {"a": 1}, "b": 2}])) == ["__proto__", "b"]
     ids = [one.id for one in COLUMNS]
     script = """ids => {
         const [row] = Payload.unpack(Payload.read("payload").rows, 123);

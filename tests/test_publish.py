@@ -23,7 +23,7 @@ from bench.entries import load, mixed
 from bench.entries.priced import Asked as Own
 from bench.errors import InputError
 from bench.page import document, vega
-from bench.publish import cleaned, folder, manifest, privacy, secrets, tables
+from bench.publish import cleaned, folder, identity, manifest, privacy, secrets, tables
 from bench.publish.folder import Asked, Published
 from bench.schema import CostChoices, Endpoint, Model, Record, RunnerChoice
 from tests import entries_samples, samples, serving_samples
@@ -207,11 +207,12 @@ def test_only_known_files_are_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("light")
-def test_a_trace_outside_of_its_folder_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("trace", ["../../etc/passwd", "traces/.."])
+def test_a_trace_outside_of_its_folder_is_refused(trace: str, tmp_path: Path) -> None:
     (tmp_path / "load").mkdir()
     record = serving_samples.served(tmp_path / "load")
     assert record.serving is not None
-    evil = record.model_copy(update={"serving": record.serving.model_copy(update={"trace": "../../etc/passwd"})})
+    evil = record.model_copy(update={"serving": record.serving.model_copy(update={"trace": trace})})
     assert "names a trace outside" in refused(lambda: write([a_run(tmp_path / "load", [evil])], tmp_path / "results"))
 
 
@@ -365,6 +366,16 @@ def test_a_secret_in_a_title_is_found_in_what_was_made_of_it(tmp_path: Path) -> 
     assert list((tmp_path / "results").iterdir()) == []
 
 
+def test_a_secret_is_found_wherever_a_long_line_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "LONGEST_LINE", 200)
+    monkeypatch.setattr(privacy, "_OVERLAP", 60)
+    key = KEYS["a Hugging Face token"]
+    for before in range(100, 300, 7):
+        line = "." * before + " " + key + " " + "." * 300
+        found = [one.kind for one in privacy.in_line("a.txt", 1, line, {}, ())]
+        assert "a Hugging Face token" in found, before
+
+
 def test_what_every_journal_holds_is_no_finding(tmp_path: Path) -> None:
     run = a_run(tmp_path / "q")
     (tmp_path / "free.txt").write_text(
@@ -379,6 +390,13 @@ def test_what_every_journal_holds_is_no_finding(tmp_path: Path) -> None:
 def test_short_common_and_plain_values_are_no_secrets() -> None:
     given = {"API_KEY": "short", "TOKENIZERS_PARALLELISM": "falsefalse", "SSH_KEY": "/", "NICE_TOKEN": "long enough"}
     assert set(secrets.of_environment(given).values()) == {"NICE_TOKEN"}
+    assert secrets.of_environment({"EIGHT_KEY": "12345678", "SEVEN_KEY": "1234567"}) == {"12345678": "EIGHT_KEY"}
+
+
+def test_a_secret_value_is_found_as_json_and_urls_write_it() -> None:
+    known = secrets.of_environment({"MY_API_KEY": 'a"b/c d=='})
+    for text in ('said a"b/c d== then', json.dumps({"k": 'a"b/c d=='}), "?q=a%22b%2Fc%20d%3D%3D"):
+        assert [one.kind for one in secrets.find(text, known)] == ["the value of MY_API_KEY"], text
 
 
 # Names
@@ -550,3 +568,44 @@ def test_findings_name_the_file_the_line_and_the_key() -> None:
     one = privacy.Finding("records.jsonl", 3, "a token", "hf_a… (37 characters)", "error.reason")
     assert one.text().startswith("records.jsonl:3 (error.reason): a token: hf_a… (37 characters); revoke it")
     assert "revoke" not in replace(one, secret=False).text()
+
+
+@pytest.mark.usefixtures("light")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"server": {"env": {"OPENAI_API_KEY": "abcd1234efgh5678"}}},
+        {"server": {"args": ["--port", "1", "--api-key", "zzz-91827364-abc"]}},
+        {"server": {"args": ["--api-key=zzz-91827364-abc"]}},
+        {"headers": {"X-Api-Key": "0f8fad5bd9cb469f"}},
+    ],
+    ids=["variable", "option", "option=", "header"],
+)
+def test_what_is_named_as_a_secret_is_one(options: dict[str, Any], tmp_path: Path) -> None:
+    bad = samples.cell(runner=RunnerChoice(name="transformers", options=options))
+    said = refused(lambda: write([a_run(tmp_path / "q", [samples.record(0, of=bad)])], tmp_path / "results"))
+    assert "a value that is named as a secret" in said
+    assert "5678" not in said
+    assert "91827364" not in said
+
+
+def test_a_secret_in_a_line_of_a_log_is_found_and_a_reference_is_none() -> None:
+    lines = {
+        "api_key=0f8fad5bd9cb469f refused": 1,
+        "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG": 1,
+        '"password": "hunter2hunter2"': 1,
+        "api_key: ${OPENAI_API_KEY}": 0,
+        "password: authentication failed": 0,
+        "key_env: OPENAI_API_KEY, max_tokens: 12345678": 0,
+    }
+    for line, count in lines.items():
+        assert len(list(secrets.find(line, {}))) == count, line
+
+
+def test_hosts_and_people_without_a_url_are_replaced() -> None:
+    text = "alice@gpu-box.corp:/data node-17.internal fe80::1ff:fe23:4567 aa:bb:cc:dd:ee:ff bob.b@example.com"
+    clean, found = identity.replaced(text, identity.rules())
+    assert clean == "USER@HOST:/data HOST HOST HOST USER@HOST"
+    assert len(found) == 5
+    same = "results/local/x threading.local() a.local=1 org/model@v1.0 12:34:56 sha256:aa:bb torch.2.local.x a@b"
+    assert identity.replaced(same, identity.rules())[0] == same

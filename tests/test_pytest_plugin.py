@@ -15,7 +15,9 @@ import bench
 from bench import pytest_plugin
 from bench.api import budget
 from bench.api.budget import Bound
+from bench.entries import mixed
 from bench.entries.entry import Quality
+from bench.entries.priced import Asked
 from bench.metrics.statistics import Estimate
 from bench.metrics.verdict import Reason
 from bench.schema import Edge, Plain, Window
@@ -245,6 +247,23 @@ def test_measuring_in_a_test(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / "records.jsonl").is_file()
 
 
+def test_a_price_of_the_test_is_before_that_of_the_session_and_a_new_measurement_before_an_old_one(
+    tmp_path: Path,
+) -> None:
+    request = mock.Mock()
+    request.config.stash.setdefault.return_value = {}
+    request.config.getoption.return_value = 5.0
+    tell, run = pytest_plugin._Teller(request), mock.Mock()
+    tell.priced(run, {"usd_per_hour": 2.0})
+    tell.priced(run, {})
+    assert [call.kwargs for call in run.at.call_args_list] == [{"usd_per_hour": 2.0}, {"usd_per_hour": 5.0}]
+    fixture = pytest_plugin.LlmCost(tell, tmp_path)
+    ended = mock.Mock(returncode=0)
+    with mock.patch.object(bench, "load", side_effect=["first", "second"]), mock.patch("subprocess.run") as called:
+        called.return_value = ended
+        assert [str(fixture.run("a.yaml").data) for _ in range(2)] == ["first", "second"]
+
+
 # --- the judgement itself
 
 
@@ -275,6 +294,18 @@ def test_two_ends() -> None:
         budget.bound(2.0, 1.0)
     with pytest.raises(bench.InputError, match="max: not a number"):
         budget.bound(None, float("nan"))
+
+
+def test_twice_as_cheap_is_half_of_what_the_api_asks() -> None:
+    entry = entries_samples.entry()
+    assert entry.priced is not None
+    name = "openai/gpt-5-mini"
+    ratio = mixed.ratio(entry.priced, next(one for one in entry.priced.apis if one.api == name), Asked())
+    assert ratio is not None
+    assert ratio.low is not None
+    assert ratio.high is not None
+    for by, outcome in ((0.99 / ratio.high, "pass"), (1 / ratio.value, "doubt"), (1.01 / ratio.low, "fail")):
+        assert budget.compared(entry, name, by, None).outcome == outcome
 
 
 def test_what_is_not_known_fails_with_the_reason() -> None:

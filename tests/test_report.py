@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.cost.printable import unprintable
 from bench.errors import InputError
 from bench.metrics.memory import peak_bytes
 from bench.report import table
 from bench.report.footnotes import footnotes
 from bench.report.render import FORMATS, render
 from bench.report.rows import Row, rows
-from bench.schema import Accelerator, CostChoices, FourBit, Int8, Memory, Record, Workload
+from bench.schema import Accelerator, CostChoices, FourBit, Int8, Memory, Record, RunnerChoice, Workload
 from bench.store import Journal
 from tests.samples import H100, WORKLOAD, a_round, cell, environment, facts, failed_record, measurement, record
 
@@ -407,7 +408,26 @@ def test_csv_holds_no_formula(start: str) -> None:
     for line in _csv(found):
         for value in line.values():
             assert not value.startswith(tuple("=+-@\t\r"))
-    assert _csv(found)[0]["failure"] == "'" + bad
+    assert _csv(found)[0]["failure"] == "'" + bad.replace("\t", " ").replace("\r", " ")
+
+
+EVIL = "a\x00b\x1b[31mc\x9b2Jd\u202ee\u2028f\ng __h__ $x$ @you &lt; ~~i~~ | <script>"
+
+
+@pytest.mark.parametrize("form", ["table", "md", "csv", "json"])
+def test_nothing_that_a_terminal_would_obey_is_printed(form: str) -> None:
+    """Neither out of a name, an option, a machine or an error; in JSON it stands in escapes and parses back."""
+    options = [RunnerChoice(name="transformers", options={"device": one}) for one in ("cpu", EVIL)]
+    where = environment(cpu_model=EVIL)
+    found = [record(0, of=cell(EVIL, runner=one), where=where) for one in options]
+    text = render(rows([*found, failed_record("crashed", EVIL, EVIL, of=cell("x" * 10_000))], STATED), form, 120)
+    assert not [one for line in text.split("\n") for one in line if unprintable(one)]
+    if form == "json":
+        assert json.loads(text)["rows"][-1]["failure"] == EVIL
+    if form == "md":
+        assert r"\_\_h\_\_ \$x$ \@you \&lt; \~\~i\~\~ \| \<script\>" in text
+        assert "x" * 201 not in text
+        assert "$0." in text  # an amount is no mathematics
 
 
 def test_json_parses_back_with_everything() -> None:

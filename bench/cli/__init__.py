@@ -36,7 +36,14 @@ for _name in COMMANDS:
 
 def warn(message: str) -> None:
     """One line on standard error; the work goes on."""
-    print(f"warning: {message}", file=sys.stderr)
+    _tell(f"warning: {message}")
+
+
+def _tell(line: str) -> None:
+    """On standard error, with a mark for what a terminal would obey: a message may hold others' words."""
+    from bench.cost.printable import unprintable
+
+    print("".join("\ufffd" if unprintable(one) else one for one in line), file=sys.stderr)
 
 
 def main() -> None:
@@ -49,7 +56,7 @@ def main() -> None:
     except typer.TyperException as error:
         line = _usage(error)
         if line:
-            print(f"error: {line}", file=sys.stderr)
+            _tell(f"error: {line}")
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(1)
@@ -61,11 +68,11 @@ def main() -> None:
         sys.exit(141)
     except InputError as error:
         for line in error.lines:
-            print(f"error: {line}", file=sys.stderr)
+            _tell(f"error: {line}")
         sys.exit(2)
     except DoubtError as error:
         for line in error.lines:
-            print(f"doubt: {line}", file=sys.stderr)
+            _tell(f"doubt: {line}")
         sys.exit(3)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -157,6 +157,19 @@ def overridden(planned: "CostChoices", given: Given, uses_apis: bool = True) -> 
     return chosen
 
 
+def as_words(given: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Options of the command line with their values, a repeated one each time, those that were not given left out.
+
+    >>> as_words({"usd_per_hour": 0.4, "api": ["a/b", "c/d"], "as_of": None, "all_cells": True, "slo": []})
+    (('--usd-per-hour', '0.4'), ('--api', 'a/b'), ('--api', 'c/d'), ('--all-cells', ''))
+    """
+    found = []
+    for name, value in given.items():
+        each = value if isinstance(value, list) else [] if value is None or value is False else [value]
+        found += [("--" + name.replace("_", "-"), "" if one is True else str(one)) for one in each]
+    return tuple(found)
+
+
 OPTIONS = {
     "apis": "--api",
     "blends": "--blend",

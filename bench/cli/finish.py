@@ -61,7 +61,7 @@ def check_strictly(rows: Sequence["Row | ServingRow"]) -> None:
             continue
         if isinstance(row, Row):
             said = failed if failed is not None and not row.verdict and row.figures is not None else table.verdict(row)
-            name = f"row {number}, {catalogue.label(row.cell.model)} {table.precision(row)}: {said}"
+            name = f"row {number}, {table.shortened(catalogue.label(row.cell.model))} {table.precision(row)}: {said}"
         else:
             place = number - sum(isinstance(one, Row) for one in rows)
             what = f"{serving_table.model(row)} {serving_table.precision(row)}, {load_text(row.traffic)}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.schema import CostChoices
 
 FORMATS = ("table", "md", "csv", "json", "github", "svg")
+ENDINGS = {".md": "md", ".csv": "csv", ".json": "json", ".svg": "svg"}
 AXES: "tuple[Axis, ...]" = ("date", "commit")
 
 
@@ -44,7 +45,15 @@ def history(
     by: Annotated[str, typer.Option(help="date: a point a run; commit: one for all runs of a revision.")] = "date",
     threshold: Annotated[str, typer.Option(help="Changes of up to this share are no regression.")] = "2%",
     points: Annotated[bool, typer.Option("--points", help="Draw every run, however many cells there are.")] = False,
-    form: Annotated[str, typer.Option("--format", "-f", help="table, md, csv, json, github or svg.")] = "table",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="table, md, csv, json, github or svg; without it the end of --out's name says, else table.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write to this file instead of the screen.")] = None,
     github: Annotated[
         bool, typer.Option("--github", help="Also annotations for GitHub on standard output: regressions, suspects.")
@@ -64,14 +73,19 @@ def history(
     """
     from bench.cli import warn
     from bench.cli.choices import overridden
-    from bench.errors import DoubtError
+    from bench.errors import DoubtError, InputError
     from bench.history import github as pipeline
     from bench.history.judged import is_since
     from bench.history.read import read
     from bench.history.wording import sentence
     from bench.plan.folder import write_text
 
+    form = form or ENDINGS.get(out.suffix.lower() if out else "", "table")
     _check(form, by, github, out, since)
+    if since is not None and not fail:
+        raise InputError("--since: says which regressions fail; give --fail-on-regression too")
+    if points and form != "table":
+        raise InputError(f"--points: {form} holds every run anyway, or none by itself; leave it out")
     metrics, share = _metrics(metric), _share(threshold)
     found = read(runs, _planned, lambda planned: overridden(planned, given), warn)
     seen = _chosen(found.seen, cell, {"model": model, "precision": precision, "hardware": hardware}, batch)

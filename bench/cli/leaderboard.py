@@ -1,9 +1,7 @@
 """`bench leaderboard results/`: runs of many machines in one table or page. Imports no engine."""
 
-import gc
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -68,6 +66,7 @@ def leaderboard(
     from bench.leaderboard.board import VERDICTS, board
     from bench.leaderboard.ranking import RANKINGS
     from bench.plan.folder import write_text
+    from bench.report.rows import collector_off
 
     chosen = _format(form, out)
     if by not in RANKINGS:
@@ -81,7 +80,7 @@ def leaderboard(
         told.append(message)
         warn(message)
 
-    with _collector_off():
+    with collector_off():
         report = _read(places, given, wanted, tell)
         made = board(report, RANKINGS[by], cast("Which", verdict), limit or SHORT.get(chosen))
         text = _text(report, made, chosen, told)
@@ -110,47 +109,27 @@ def _read(places: list[Path], given: Given, wanted: dict[str, str | None], tell:
 
     from bench.cli.choices import overridden
     from bench.entries import load
-    from bench.entries.doubles import scanned, without_doubles
-    from bench.entries.parts import Versions, runs_below
+    from bench.entries.doubles import scanned_below, without_doubles
     from bench.leaderboard.board import filtered
 
-    versions = Versions(tell)
-    found = scanned(runs_below(places), tell)
-    for one in found:
-        for line in one.own:
-            versions.note(one.run, line)
-    newer = versions.tell()
-    if newer is not None:
-        tell(newer)
+    found, versions = scanned_below(places, tell)
     with without_doubles(found) as paths:
         report = load.report(paths, lambda planned: overridden(planned, given), versions, title="Leaderboard")
     runs = tuple(str(one.run) for one in found)
     return replace(report, runs=runs, entries=tuple(filtered(report.entries, wanted)))
 
 
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Nothing that is read refers back to itself, and searching ten thousand rows for what does takes a third of the
-    time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
-
-
 def _text(report: "Report", made: "Board", form: str, told: list[str]) -> str:
     from bench.leaderboard import tables
-    from bench.leaderboard.board import as_report
+    from bench.leaderboard.board import as_report, page_places
 
     if form == "html":
         from dataclasses import replace
 
         from bench.page import document
 
-        return document.render(replace(as_report(report, made), warnings=tuple(told)), leaderboard=True)
+        shown = replace(as_report(report, made), warnings=tuple(told))
+        return document.render(shown, leaderboard=True, places=page_places(made), ranked=made.ranking.column)
     if form == "md":
         return tables.as_markdown(made)
     if form == "csv":

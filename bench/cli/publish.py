@@ -73,8 +73,10 @@ def publish(
     for option, value in (("--private", private), ("--endpoint", endpoint), ("--token-env", token_env)):
         if value and push is None:
             raise InputError(f"{option}: says how to push; name the dataset with --push")
-    if push is not None and not dry_run:
-        hub.check(push, endpoint, token_env)
+    if push is not None:
+        hub.check_name(push)
+        if not dry_run:
+            hub.check(push, endpoint, token_env)
     asked = folder.Asked(__version__, into, name, columns, sort, title, licence, force, dry_run)
     made = folder.write(runs, lambda planned: overridden(planned, given), warn, asked)
     _say(made, dry_run)

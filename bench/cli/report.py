@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from bench.schema import CostChoices, Slo
 
 FORMS = ("table", "md", "csv", "json", "latex", "html", "page")
+ENDINGS = {".html": "page", ".htm": "page", ".md": "md", ".csv": "csv", ".json": "json", ".tex": "latex"}
+"""What a file's name says of its form; with columns or an order, .html is the fragment."""
+
 ONE_TABLE = ("latex", "html")
 """Forms that are one table, its columns and order by option; md, csv and json are too where those are given."""
 
@@ -32,7 +36,8 @@ def report(
         typer.Option(
             "--format",
             "-f",
-            help="table, md, csv, json, latex, html (a fragment) or page; with -o FILE.html it is page, else table.",
+            help="table, md, csv, json, latex, html (a fragment) or page; without it the end of -o's name says (.html: "
+            "page), else table.",
             show_default=False,
         ),
     ] = None,
@@ -73,17 +78,23 @@ def report(
     """Recompute the tables from stored records, or write the page to show them: new prices need no new run."""
     from bench.cli import warn
     from bench.cli.breakeven import duty_of
-    from bench.cli.choices import overridden
+    from bench.cli.choices import as_words, overridden
     from bench.cli.finish import check_strictly
     from bench.entries import load
     from bench.errors import InputError
     from bench.plan.folder import write_text
 
     shown = _form(form, out, columns is not None or sort is not None)
+    if percentiles and (shown in (*ONE_TABLE, "page") or columns is not None or sort is not None):
+        raise InputError(f"--percentiles: is of table and md; {_instead(shown)}")
     asked, duty = _objectives(slo), duty_of(duty_cycle, starts_per_month)
 
+    days = []
+
     def choose(planned: "CostChoices") -> "CostChoices":
-        return overridden(planned, given)
+        chosen = overridden(planned, given)
+        days.append(chosen.as_of)
+        return chosen
 
     found = load.read(runs, choose, warn, all_cells=all_cells, slo=asked, duty=duty)
     for option, value in (("--slo", asked), ("--duty-cycle", duty)):
@@ -92,7 +103,10 @@ def report(
     if shown == "page":
         from bench.page.document import render as page
 
-        text = page(load.assembled(found))
+        said = {**given, "slo": slo, "duty_cycle": duty_cycle, "starts_per_month": starts_per_month}
+        if not any(days):
+            said["as_of"] = found.day.isoformat()  # tomorrow's prices are others
+        text = page(replace(load.assembled(found), options=as_words({**said, "all_cells": all_cells})))
     elif columns is not None or sort is not None or shown in ONE_TABLE:
         from bench.publish.tables import render as one_table
 
@@ -112,13 +126,19 @@ def _form(form: str | None, out: Path | None, one_table: bool) -> str:
     from bench.errors import InputError, nearest
 
     if form is None:
-        is_page = out is not None and out.suffix.lower() in (".html", ".htm") and not one_table
-        return "page" if is_page else "md" if one_table else "table"
+        ending = ENDINGS.get(out.suffix.lower() if out is not None else "")
+        if one_table:
+            return {"page": "html"}.get(ending or "", ending or "md")
+        return ending or "table"
     if form not in FORMS:
         raise InputError(f"--format: unknown format {form!r}; {nearest(form, FORMS)}")
     if one_table and form in ("table", "page"):
         raise InputError(f"--format: {form} has its own columns and order; with --columns or --sort, write md, csv, …")
     return form
+
+
+def _instead(shown: str) -> str:
+    return "the page has them in its charts" if shown == "page" else "here --columns latency has them"
 
 
 def _objectives(texts: list[str] | None) -> "tuple[Slo, ...] | None":
@@ -131,7 +151,7 @@ def _objectives(texts: list[str] | None) -> "tuple[Slo, ...] | None":
 def _text(found: "Loaded", form: str, percentiles: bool) -> str:
     """Every kind of rows in one text: tables below each other, lines of one CSV, or keys of their own in the JSON."""
     from bench.report.figures import flat
-    from bench.report.render import as_csv, render
+    from bench.report.render import as_csv, json_text, render
 
     width = shutil.get_terminal_size((120, 24)).columns
     batches, loads = found.batches, found.loads
@@ -144,12 +164,12 @@ def _text(found: "Loaded", form: str, percentiles: bool) -> str:
     if form == "json":
         whole = json.loads(render(batches, form))
         whole |= {"serving": document(loads)} if loads else {}
-        whole |= {"imported": imported_text.document(found.imports)} if found.imports else {}
-        return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+        whole |= {"imported": imported_text.document(found.imports, found.blends)} if found.imports else {}
+        return json_text(whole)
     if form == "csv":
         lines = [*(flat(row) for row in batches), *(plain.flat(row) for row in loads)]
-        return as_csv([*lines, *(imported_text.flat(one) for one in found.imports)])
+        return as_csv([*lines, *(imported_text.flat(one, found.blends) for one in found.imports)])
     tables = [render(batches, form, width=width, percentiles=percentiles)] if batches else []
     tables += [render_serving(loads, form, width, percentiles)] if loads else []
-    tables += [imported_text.render(found.imports, form, width)] if found.imports else []
+    tables += [imported_text.render(found.imports, form, width, found.blends)] if found.imports else []
     return "\n".join(tables)

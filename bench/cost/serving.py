@@ -238,14 +238,18 @@ def machine_of(serving: Serving, environment: Environment) -> tuple[ModelFacts, 
             "the endpoint is not on this machine and nobody said what it costs; give --usd-per-hour of all that serves "
             "it, owned:, or --billed-as provider/model where it is paid by the token"
         )
-    places = {f"cuda:{index}": 0 for index in range(len(devices))} or {"cpu": 0}
-    facts = ModelFacts(
+    return on_devices(devices), said
+
+
+def on_devices(accelerators: tuple[Accelerator, ...]) -> ModelFacts:
+    """Facts that an hourly price can be looked up by, of a model that nobody here loaded; none: on the CPUs."""
+    places = {f"cuda:{index}": 0 for index in range(len(accelerators))} or {"cpu": 0}
+    return ModelFacts(
         parameters=0,
         weights_bytes=0,
         vocab_size=0,
         dtype="",
         device=next(iter(places)),
         placement=places,
-        accelerators=devices,
+        accelerators=accelerators,
     )
-    return facts, said

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.entries.parts import Line, lines, part_of
+from bench.entries.parts import Line, Versions, lines, part_of, runs_below
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,20 @@ def scanned(runs: Sequence[Path], warn: Callable[[str], None]) -> list[Scanned]:
             warn(f"{runs[at]}: {records} in {runs[other]} too and count{'s' if count == 1 else ''} once, there")
     left = [Scanned(one.run, one.lines, frozenset(doubled.get(at, ()))) for at, one in enumerate(found)]
     return [one for one in left if one.own or not one.lines]
+
+
+def scanned_below(places: Sequence[Path], warn: Callable[[str], None]) -> tuple[list[Scanned], Versions]:
+    """`scanned` of all runs at and below these places, with one line of warning for all records of newer schemas; and
+    the `warn` that reading them then wants, which does not say that again. Raises InputError as `runs_below`."""
+    versions = Versions(warn)
+    found = scanned(runs_below(places), warn)
+    for one in found:
+        for line in one.own:
+            versions.note(one.run, line)
+    newer = versions.tell()
+    if newer is not None:
+        warn(newer)
+    return found, versions
 
 
 @contextmanager

@@ -78,7 +78,17 @@ class Quality:
     reason: str | None = None
     is_reference: bool = False
     text: str = ""
-    """Which text was scored: figures on two texts are not compared."""
+    """What the scored text is called. Two texts may have one name: figures are compared within `scored` alone."""
+    text_sha256: str = ""
+    """Of the bytes that were scored."""
+    window_tokens: int | None = None
+    context_tokens: int | None = None
+    """How much of the text before a token the model saw: more of it makes every figure better."""
+
+    @property
+    def scored(self) -> tuple[str, str, int | None, int | None]:
+        """What figures of quality have to have in common to be compared."""
+        return self.text, self.text_sha256, self.window_tokens, self.context_tokens
 
 
 @dataclass(frozen=True)
@@ -197,3 +207,5 @@ class Report:
     notes: tuple[Note, ...] = ()
     warnings: tuple[str, ...] = ()
     """What reading the journals complained about: damaged lines, records of a newer schema, cells left out."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Of `bench report`, with their values ("" where one takes none): with them `runs` give these entries again."""

@@ -12,13 +12,14 @@ from datetime import UTC, date, datetime
 from bench.cost import api_prices, break_even, characters, dollars, hourly, owned
 from bench.cost.api_prices import ApiModel
 from bench.cost.hourly import HourlyRate
+from bench.cost.serving import on_devices
 from bench.entries import pricing
 from bench.entries.import_seconds import Seconds, Tokens, seconds_of
 from bench.entries.priced import ApiPrice, Mixing, Priced
 from bench.errors import InputError
 from bench.metrics.statistics import Estimate
 from bench.report.costs import LEAST_USD
-from bench.schema import CostChoices, ModelFacts, Record
+from bench.schema import CostChoices, Record
 
 TEXT = "prose"
 """The text for which tokenizers are compared."""
@@ -94,18 +95,8 @@ def _rate(record: Record, choices: CostChoices) -> tuple[HourlyRate | None, str]
     stated = choices.usd_per_hour is not None or choices.owned is not None
     if not stated and not environment.accelerators and not environment.cpu_usable:
         return None, NO_HOUR
-    places = {f"cuda:{index}": 0 for index in range(len(environment.accelerators))} or {"cpu": 0}
-    facts = ModelFacts(
-        parameters=0,
-        weights_bytes=0,
-        vocab_size=0,
-        dtype="",
-        device=next(iter(places)),
-        placement=places,
-        accelerators=environment.accelerators,
-    )
     try:
-        return hourly.rate(choices, environment, facts), ""
+        return hourly.rate(choices, environment, on_devices(environment.accelerators)), ""
     except InputError as error:
         if stated:
             raise

@@ -1,16 +1,22 @@
 """Other tools' results in the tables of `bench report`: beside our own, never among them."""
 
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.measure import Measurement
+from tabulate import tabulate
+
+from bench.cost import blend
 from bench.entries import headline, mixed
 from bench.entries.entry import Entry
 from bench.entries.plain import as_plain
-from bench.entries.priced import Asked
+from bench.entries.priced import Asked, Priced
 from bench.metrics.statistics import Estimate
-from bench.report.figures import with_interval
+from bench.report.figures import blend_key, with_interval
 from bench.report.footnotes import ranges
-from bench.report.render import escaped, grid
+from bench.report.render import escaped, grid, on_screen
 from bench.report.table import GB, MS, NONE, number, percent, spread
 
 TITLE = "measured by other tools"
@@ -55,36 +61,67 @@ def _peak(entry: Entry) -> str:
     return NONE if size is None else number(size / GB)
 
 
-COLUMNS: tuple[tuple[str, Callable[[Entry], str]], ...] = (
-    ("tool", lambda entry: entry.origin.tool),
-    ("model", lambda entry: entry.model),
-    ("precision", lambda entry: entry.precision),
-    ("engine", lambda entry: entry.runner),
-    ("workload", lambda entry: entry.workload),
-    ("prefill tok/s", _figure("prefill_tokens_per_s", interval=True)),
-    ("decode tok/s", _figure("decode_tokens_per_s", interval=True)),
-    ("output tok/s", _figure("output_tokens_per_s", interval=True)),
-    ("req/s", _figure("requests_per_s")),
-    ("TTFT ms", _figure("ttft_s", MS)),
-    ("TPOT ms", _figure("tpot_s", MS)),
-    ("J/token", _figure("energy_j_per_output_token", interval=True)),
-    ("peak GB", _peak),
-    ("$/Mtok in", _part("input")),
-    ("$/Mtok out", _part("output")),
-    ("$/Mtok blended", _blended),
-    ("vs API", _against),
-    ("break-even", _break_even),
-    ("verdict", lambda entry: entry.verdict_text),
+def _at_blend(name: str) -> Callable[[Entry], str]:
+    asked = _asked(name)
+    return lambda entry: NONE if entry.priced is None else _estimate(mixed.usd_per_mtok(entry.priced, asked))
+
+
+def _asked(name: str) -> Asked:
+    of = blend.parse(name)
+    return Asked(mix=(float(of.input_parts), float(of.output_parts)))
+
+
+Column = tuple[str, str, Callable[[Entry], str]]
+"""A heading, the table that it stands in on a narrow screen, and the text of an entry under it."""
+
+COLUMNS: tuple[Column, ...] = (
+    ("tool", "name", lambda entry: entry.origin.tool),
+    ("model", "name", lambda entry: entry.model),
+    ("precision", "name", lambda entry: entry.precision),
+    ("engine", "name", lambda entry: NONE if entry.runner == entry.origin.tool else entry.runner),
+    ("workload", "name", lambda entry: entry.workload),
+    ("prefill tok/s", "speed", _figure("prefill_tokens_per_s", interval=True)),
+    ("decode tok/s", "speed", _figure("decode_tokens_per_s", interval=True)),
+    ("output tok/s", "speed", _figure("output_tokens_per_s", interval=True)),
+    ("req/s", "speed", _figure("requests_per_s")),
+    ("TTFT ms", "speed", _figure("ttft_s", MS)),
+    ("TPOT ms", "speed", _figure("tpot_s", MS)),
+    ("J/token", "speed", _figure("energy_j_per_output_token", interval=True)),
+    ("peak GB", "speed", _peak),
+    ("$/Mtok in", "dollars", _part("input")),
+    ("$/Mtok out", "dollars", _part("output")),
+    ("$/Mtok blended", "dollars", _blended),
+    ("vs API", "dollars", _against),
+    ("break-even", "dollars", _break_even),
+    ("verdict", "dollars", lambda entry: entry.verdict_text),
 )
 TEXTS = ("tool", "model", "precision", "engine", "workload", "verdict")
+ALWAYS = ("workload", "verdict")
 
 
-def table(entries: Sequence[Entry]) -> tuple[list[str], list[tuple[str, ...]], list[int]]:
-    """Headings, lines, and which columns stand to the left; columns without a figure are left out."""
-    kept = [(name, text) for name, text in COLUMNS if name in TEXTS or any(text(one) != NONE for one in entries)]
-    lines = [(str(place), *(_line(text(one)) for _, text in kept)) for place, one in enumerate(entries, 1)]
-    left = [place for place, (name, _) in enumerate(kept, 1) if name in TEXTS]
-    return ["#", *(name for name, _ in kept)], lines, left
+def columns(entries: Sequence[Entry], blends: Sequence[str] = ()) -> tuple[list[Column], str]:
+    """Those with something to say, and a caption: names that are equal in every row move there."""
+    at = next(place for place, (heading, _, _) in enumerate(COLUMNS, 1) if heading == "$/Mtok blended")
+    mixes: list[Column] = [(f"$/Mtok {name}", "dollars", _at_blend(name)) for name in blends]
+    kept: list[Column] = []
+    said: list[str] = []
+    for column in (*COLUMNS[:at], *mixes, *COLUMNS[at:]):
+        heading, group, text = column
+        found = {text(one) for one in entries}
+        if found == {NONE} and heading not in ALWAYS:
+            continue
+        if group == "name" and len(found) == 1 and heading not in ALWAYS:
+            said.append(_line(found.pop()))
+        else:
+            kept.append(column)
+    return kept, " · ".join(said)
+
+
+def table(entries: Sequence[Entry], shown: Sequence[Column]) -> tuple[list[str], list[tuple[str, ...]], list[int]]:
+    """Headings, lines, and which columns stand to the left."""
+    lines = [(str(place), *(_line(text(one)) for _, _, text in shown)) for place, one in enumerate(entries, 1)]
+    left = [place for place, (heading, _, _) in enumerate(shown, 1) if heading in TEXTS]
+    return ["#", *(heading for heading, _, _ in shown)], lines, left
 
 
 def _line(text: str) -> str:
@@ -115,39 +152,47 @@ def _said(one: Entry) -> list[str]:
     return [*said, *(f"{reason.code}: {reason.text()}" for reason in one.verdict)]
 
 
-def render(entries: Sequence[Entry], form: str, width: int | None = None) -> str:
-    """The table and its notes, for a terminal or in Markdown."""
-    headings, lines, left = table(entries)
+def render(entries: Sequence[Entry], form: str, width: int | None = None, blends: Sequence[str] = ()) -> str:
+    """The table and its notes, for a terminal or in Markdown. `blends`: ratios of tokens that are priced as well."""
+    shown, caption = columns(entries, blends)
     answer = headline.headline(list(entries), OWN, None)
     if form == "md":
-        return _markdown(headings, lines, left, answer, notes(entries))
-    import io
-
-    from rich.console import Console
-
+        return _markdown(*table(entries, shown), caption, answer, notes(entries))
     buffer = io.StringIO()
     console = Console(file=buffer, width=width, highlight=False, markup=False, color_system=None)
-    console.print(TITLE + "\n")
-    console.print(grid(headings, lines, left))
-    console.print()
+    console.print(f"{TITLE}: {caption}\n" if caption else f"{TITLE}\n")
+    for part in _parts(entries, shown, console):
+        console.print(grid(*table(entries, part)))
+        console.print()
     if answer:
-        console.print(answer + "\n")
+        console.print(_line(answer) + "\n")
     for note in notes(entries):
         console.print(f"• {note}")
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return on_screen(buffer.getvalue())
 
 
-def _markdown(headings: list[str], lines: list[tuple[str, ...]], left: list[int], answer: str, said: list[str]) -> str:
-    from tabulate import tabulate
+def _parts(entries: Sequence[Entry], shown: list[Column], console: Console) -> list[list[Column]]:
+    """One table where it fits, else speed and dollars below each other."""
+    wide = Measurement.get(console, console.options.update(width=10_000), grid(*table(entries, shown))).maximum
+    if wide <= console.width:
+        return [shown]
+    names = [column for column in shown if column[1] == "name"]
+    parts = [[column for column in shown if column[1] == group] for group in ("speed", "dollars")]
+    return [[*names, *own] for own in parts if own]
 
+
+def _markdown(
+    headings: list[str], lines: list[tuple[str, ...]], left: list[int], caption: str, answer: str, said: list[str]
+) -> str:
     align = ["left" if place in left else "right" for place in range(len(headings))]
     cells = [[escaped(text) for text in line] for line in lines]
     made = tabulate(cells, [escaped(one) for one in headings], "pipe", colalign=align, disable_numparse=True)
-    parts = [f"**{TITLE}**", made, *([escaped(answer)] if answer else [])]
+    title = f"**{TITLE}**" + (f": {escaped(caption)}" if caption else "")
+    parts = [title, made, *([escaped(answer)] if answer else [])]
     return "\n\n".join([*parts, "\n".join(f"- {escaped(note)}" for note in said)]) + "\n"
 
 
-def flat(one: Entry) -> dict[str, Any]:
+def flat(one: Entry, blends: Sequence[str] = ()) -> dict[str, Any]:
     """Keys and plain values, for a line of CSV; the names are those of our own rows where they mean the same."""
     line: dict[str, Any] = {
         "cell_id": one.cell_id,
@@ -170,10 +215,10 @@ def flat(one: Entry) -> dict[str, Any]:
     }
     for name, of in one.figures.items():
         line |= with_interval(name, of)
-    return line | _dollars(one)
+    return line | _dollars(one, blends)
 
 
-def _dollars(one: Entry) -> dict[str, Any]:
+def _dollars(one: Entry, blends: Sequence[str]) -> dict[str, Any]:
     priced = one.priced
     line: dict[str, Any] = {"no_dollars_because": one.no_dollars_because}
     if priced is None:
@@ -188,10 +233,26 @@ def _dollars(one: Entry) -> dict[str, Any]:
         line |= {"cheapest_api": api.api, "cheapest_api_usd_per_mtok": mixed.api_usd_per_mtok(priced, api, OWN)}
         line |= with_interval("ratio_to_cheapest_api", mixed.ratio(priced, api, OWN))
         line["break_even_utilisation"] = None if share is None or share.value > 1 else share.value
+    for name in blends:
+        line |= _dollars_at(priced, name)
     return line
 
 
-def document(entries: Sequence[Entry]) -> dict[str, Any]:
+def _dollars_at(priced: Priced, name: str) -> dict[str, Any]:
+    """Of a million tokens of a blend."""
+    asked, key = _asked(name), blend_key(name)
+    line: dict[str, Any] = dict(with_interval(f"usd_per_mtok_at_{key}", mixed.usd_per_mtok(priced, asked)))
+    api = mixed.cheapest(priced, asked)
+    if api is not None:
+        share = mixed.break_even(priced, api, asked)
+        line[f"cheapest_api_at_{key}"] = api.api
+        line[f"cheapest_api_usd_per_mtok_at_{key}"] = mixed.api_usd_per_mtok(priced, api, asked)
+        line |= with_interval(f"ratio_to_cheapest_api_at_{key}", mixed.ratio(priced, api, asked))
+        line[f"break_even_utilisation_at_{key}"] = None if share is None or share.value > 1 else share.value
+    return line
+
+
+def document(entries: Sequence[Entry], blends: Sequence[str] = ()) -> dict[str, Any]:
     """Everything, for JSON."""
-    rows = [flat(one) | {"entry": as_plain(one)} for one in entries]
+    rows = [flat(one, blends) | {"entry": as_plain(one)} for one in entries]
     return {"headline": headline.headline(list(entries), OWN, None), "rows": rows, "notes": notes(entries)}

@@ -39,6 +39,8 @@ class Loaded:
     day: date
     runs: list[Run] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    blends: tuple[str, ...] = ()
+    """Ratios of tokens that are priced beside the rows' own, of all runs."""
 
     @property
     def batches(self) -> list[Row]:
@@ -78,13 +80,21 @@ def read(
         plan = read_plan(folder, lambda _: None)
         choices = given(CostChoices() if plan is None else plan.cost)
         loaded.day = choices.as_of or loaded.day
+        loaded.blends = tuple(dict.fromkeys((*loaded.blends, *choices.blends)))
         found = read_run(run, choices, tell, all_cells)
         name = folder.resolve().name
         imports = _imported(found.imported, choices, name)
         loaded.runs.append(Run(name, found.batches, loads_of(found, run, choices, slo, duty), imports))
     if not (loaded.batches or loaded.loads or loaded.imports):
-        raise InputError(f"{', '.join(loaded.given)}: no records; run the config first")
+        raise InputError(no_records(", ".join(loaded.given), loaded.warnings))
     return loaded
+
+
+def no_records(where: str, warnings: Sequence[str]) -> str:
+    """Of a run without a record: what hinders, where there is something, else what to do."""
+    if not warnings:
+        return f"{where}: no records; run the config first"
+    return f"{where}: no record that can be read ({warnings[0]})"
 
 
 def _imported(records: Sequence[Record], choices: CostChoices, run: str) -> list[Entry]:

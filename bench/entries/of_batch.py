@@ -165,4 +165,7 @@ def _quality(row: Row) -> Quality:
         reason=codes or None,
         is_reference=of.is_reference,
         text=of.text,
+        text_sha256=of.text_sha256,
+        window_tokens=of.window_tokens,
+        context_tokens=of.context_tokens,
     )

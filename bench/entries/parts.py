@@ -37,6 +37,8 @@ class Line:
     started_at: str
     revision: str
     schema_version: int | None
+    is_whole: bool = True
+    """Whether the line ends as a record does: one that was cut does not say everything that it would have."""
 
     @property
     def is_newer(self) -> bool:
@@ -57,7 +59,10 @@ def lines(run: Path) -> Iterator[tuple[Line, bytes]]:
             head = text[:_HEAD_BYTES]
             version = _VERSION.match(head)
             texts = [_found(what, head) for what in (_RECORD, _STARTED, _REVISION)]
-            yield Line(texts[0], texts[1], texts[2], int(version[1]) if version else None), text
+            yield (
+                Line(texts[0], texts[1], texts[2], int(version[1]) if version else None, text.rstrip().endswith(b"}")),
+                text,
+            )
 
 
 def _found(what: re.Pattern[bytes], text: bytes) -> str:

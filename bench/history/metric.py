@@ -35,6 +35,8 @@ class Metric:
     factor: float = 1.0
     is_log: bool = True
     least: float = 0.0
+    basis: Callable[[Entry], tuple[object, ...]] = lambda _: ()
+    """What has to be equal for two runs' figures to mean the same, beyond the cell: of quality what was scored."""
 
     @property
     def floor(self) -> float:
@@ -83,6 +85,14 @@ def _quality(name: str) -> Callable[[Entry], Estimate | None]:
     return get
 
 
+def _scored(entry: Entry) -> tuple[object, ...]:
+    return entry.quality.scored
+
+
+def _against(entry: Entry) -> tuple[object, ...]:
+    return (*entry.quality.scored, entry.quality.reference)
+
+
 def _rate(name: str, title: str) -> Metric:
     return Metric(name, title, "tok/s", -1, _figure(name))
 
@@ -108,9 +118,9 @@ _ALL = (
     _time("first_generate_s", "first generation", "s", 1.0),
     Metric("energy_j_per_output_token", "energy", "J/token", 1, _figure("energy_j_per_output_token")),
     Metric("peak_bytes", "peak memory", "GB", 1, _peak, 1e-9),
-    Metric("delta_nll", "ΔNLL", "nats", 1, _quality("delta_nll"), is_log=False, least=LEAST_NATS),
-    Metric("kl_mean", "KL divergence", "nats", 1, _quality("kl_mean"), is_log=False, least=LEAST_NATS),
-    Metric("bits_per_byte", "bits per byte", "bits", 1, _quality("bits_per_byte")),
+    Metric("delta_nll", "ΔNLL", "nats", 1, _quality("delta_nll"), is_log=False, least=LEAST_NATS, basis=_against),
+    Metric("kl_mean", "KL divergence", "nats", 1, _quality("kl_mean"), is_log=False, least=LEAST_NATS, basis=_against),
+    Metric("bits_per_byte", "bits per byte", "bits", 1, _quality("bits_per_byte"), basis=_scored),
 )
 METRICS = {one.name: one for one in _ALL}
 ALIASES = {"energy": "energy_j_per_output_token", "kl": "kl_mean", "usd": "usd_per_mtok", "memory": "peak_bytes"}

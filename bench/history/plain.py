@@ -1,6 +1,5 @@
 """A history as plain data for programs: SI units and dollars, nothing rounded."""
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from bench.history.series import Series
 from bench.history.wording import result
 from bench.metrics.changes import Change
 from bench.report.figures import with_interval
-from bench.report.render import as_csv
+from bench.report.render import as_csv, json_text
 
 HISTORY_SCHEMA_VERSION = 1
 
@@ -24,7 +23,7 @@ def as_json(found: Sequence[Judgement], notes: Sequence[str], threshold: float) 
         "series": [_series(one) for one in found],
         "notes": list(notes),
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    return json_text(whole)
 
 
 def _named(of: Series) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from bench.entries import load
-from bench.entries.doubles import Scanned, scanned
+from bench.entries.doubles import Scanned, scanned_below
 from bench.entries.load import Choose
-from bench.entries.parts import Versions, part_of, runs_below
+from bench.entries.parts import part_of
 from bench.errors import InputError
 from bench.history.series import Seen, moment
 from bench.schema import CostChoices
@@ -37,32 +37,29 @@ def read(
 
     Raises InputError where there is no run, and where none holds a record of a cell.
     """
-    versions = Versions(warn)
-    runs = scanned(runs_below(places), warn)
-    for run in runs:
-        for line in run.own:
-            versions.note(run.run, line)
-    newer = versions.tell()
-    if newer is not None:
-        warn(newer)
+    runs, versions = scanned_below(places, warn)
     if not runs:
         raise InputError(f"{', '.join(str(one) for one in places)}: no records; run the config first")
     newest = max(runs, key=lambda one: one.newest)
     choices = given(planned(newest.run))
     names = _names([one.run for one in runs])
     seen: list[Seen] = []
+    hindered: list[str] = []
     counted = 0
     for run, name in zip(runs, names, strict=True):
         for sitting, path in _sittings(run, name):
             try:
                 report = load.report([path], lambda _: choices, _renamed(versions, path, run.run))
             except InputError as error:
-                versions(str(error).replace(str(path), str(run.run)))
+                hindered.append(str(error).replace(str(path), str(run.run)))
                 continue
             counted += 1
             seen += [Seen(sitting, one, report.environments.get(one.machine)) for one in report.entries]
     if not seen:
-        raise InputError(f"{', '.join(str(one) for one in places)}: no cell was measured; run the config first")
+        where = ", ".join(str(one) for one in places)
+        raise InputError(*(hindered[:3] or [f"{where}: no cell was measured; run the config first"]))
+    for line in hindered:
+        versions(line)
     day = choices.as_of or datetime.now(UTC).date()
     source = "" if len(runs) == 1 else f", with the cost choices of {names[runs.index(newest)]}"
     return Read(tuple(seen), day, f"dollars of every run at the prices of {day.isoformat()}{source}", counted)
@@ -91,6 +88,9 @@ def _sittings(run: Scanned, name: str) -> Iterator[tuple[str, Path]]:
     before: tuple[str, datetime | None] | None = None
     for line in run.own:
         if not line.record_id:
+            continue
+        if not line.is_whole and found:
+            found[-1].add(line.record_id)  # cut by a kill: no end of a run
             continue
         now = moment(line.started_at)
         if before is None or line.revision != before[0] or _is_long(before[1], now):

@@ -113,8 +113,13 @@ def series(of: Sequence[Seen], metric: Metric, axis: Axis) -> Series | None:
     """The runs' figures and where they change; None where no run has one."""
     points: list[Point] = []
     lost: list[Lost] = []
+    measured = [one for one in of if one.entry.is_believable and metric.get(one.entry) is not None]
+    basis = metric.basis(measured[-1].entry) if measured else ()
     for one in of:
         value = metric.get(one.entry) if one.entry.is_believable else None
+        if value is not None and metric.basis(one.entry) != basis:
+            lost.append(Lost(one.run, one.when, "another text, window or reference than the newest run's", False))
+            continue
         if value is None or not math.isfinite(value.value) or (metric.is_log and value.value <= 0):
             lost.append(_lost(one, metric))
         else:

@@ -8,7 +8,7 @@ from itertools import groupby
 from bench.history.judged import Judgement
 from bench.history.series import Series, differences
 from bench.history.wording import causes, confidence, day, figure, name, result, short, size, sparkline
-from bench.report.render import escaped, grid
+from bench.report.render import escaped, grid, on_screen
 
 HEADINGS = ("cell", "what", "metric", "runs", "newest", "history", "result")
 LEFT = (0, 1, 2, 5, 6)
@@ -52,7 +52,7 @@ def terminal(found: Sequence[Judgement], notes: Sequence[str], width: int | None
             console.print()
     for note in notes:
         console.print(f"• {note}")
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return on_screen(buffer.getvalue())
 
 
 def _machine(of: Series) -> str:

@@ -34,7 +34,9 @@ _GOODPUT = "the file does not say which objectives it was counted by"
 _WHOLE_RUN = "rates are over the whole run, filling and draining included; ours are over its steady part"
 _FROM_SENT = "TTFT and end-to-end time are from sending each request; the schedule is not in the file"
 _COUNTED = (
-    "output tokens are the server's count where it sends one beside no text, else the client's tokenizer on the answer"
+    "tokens, in and out, are the server's count where it sends one beside no text, else the client's on the text; "
+    "versions before it read the server's count of the prompt know nothing of a chat template, so that the price of a "
+    "token is too high where the prompts are short"
 )
 _ALL_AT_ONCE = "every request was sent at the beginning: as many streams as requests"
 
@@ -171,7 +173,11 @@ def _requests(run: Values, completed: int) -> _Requests:
     return _Requests(
         [ttfts[place] for place in kept if ttfts[place] > 0],
         [ends[place] for place in kept if ends[place] > 0],
-        [(ends[place] - ttfts[place]) / (tokens[place] - 1) for place in kept if tokens[place] > 1],
+        [
+            (ends[place] - ttfts[place]) / (tokens[place] - 1)
+            for place in kept
+            if tokens[place] > 1 and ttfts[place] > 0
+        ],
         [gap for place in kept for gap in chunked[place]] if exact else [],
         any(len(chunked[place]) + 1 > tokens[place] > 0 for place in kept),
     )

@@ -11,6 +11,7 @@ from bench.errors import InputError, nearest
 from bench.leaderboard.groups import Group, groups, once_per_level, why_not
 from bench.leaderboard.ranking import Placed, Ranking, is_ranked, placed
 from bench.metrics.statistics import Estimate
+from bench.page.places import Place
 from bench.publish.columns import BY_NAME
 from bench.publish.digits import stated
 from bench.publish.escaping import line
@@ -20,8 +21,9 @@ VERDICTS = ("valid", "doubtful", "all")
 FILTERS = ("model", "precision", "hardware", "runner", "workload")
 RULE = (
     "ranked against each other: the same kind of measurement, instrument and lengths of requests (under load within "
-    "5 %), for dollars the same utilisation, for quality the same text, and for ΔNLL and KL the same model and "
-    "reference; = shares its place with the first of that place, as their 95 % intervals overlap; ? has no interval"
+    "5 %), for dollars the same utilisation, for quality the same text (by its checksum) and windows, and for ΔNLL and "
+    "KL the same model and reference; "
+    "= shares its place with the first of that place, as their 95 % intervals overlap; ? has no interval"
 )
 
 
@@ -154,6 +156,14 @@ def as_report(report: Report, of: Board) -> Report:
         environments=environments,
         notes=(*(Note(text) for text in of.notes), *_headings(of), *notes),
     )
+
+
+def page_places(of: Board) -> list[Place | None]:
+    """For the page: group and place of each of the board's entries, in their order."""
+    ranked = [
+        Place(number, group.heading, place.text) for number, group in enumerate(of.groups, 1) for place in group.places
+    ]
+    return [*ranked, *(None for _ in of.without)]
 
 
 def _headings(of: Board) -> list[Note]:

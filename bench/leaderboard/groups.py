@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.entries import mixed
-from bench.entries.entry import Entry
+from bench.entries.entry import Entry, Quality
 from bench.entries.priced import Asked
 from bench.leaderboard.ranking import Ranking
 from bench.publish.escaping import line
@@ -60,7 +60,7 @@ def _common(entry: Entry, ranking: Ranking, lengths: "_Lengths") -> dict[str, st
     """What an entry has to have in common with others, in words."""
     said = {}
     if "text" in ranking.within:
-        said["text"] = f"text {line(entry.quality.text)}"
+        said["text"] = _scored(entry.quality)
         if "reference" in ranking.within:
             said["model"] = f"model {line(entry.model)}"
             said["reference"] = f"against {line(entry.quality.reference or entry.precision)}"
@@ -75,6 +75,14 @@ def _common(entry: Entry, ranking: Ranking, lengths: "_Lengths") -> dict[str, st
     elif origin.instrument is not None:
         said["instrument"] = f"instrument {origin.instrument}"
     return said
+
+
+def _scored(of: Quality) -> str:
+    """Which bytes were scored, and in which windows: a text's name alone is anybody's."""
+    which = f" ({of.text_sha256[:12]})" if of.text_sha256 else ""
+    windows = "" if of.window_tokens is None else f" in windows of {of.window_tokens:,} tokens"
+    overlap = f" that overlap by {of.context_tokens:,}" if windows and (of.context_tokens or 0) > 1 else ""
+    return f"text {line(of.text)}{which}{windows}{overlap}"
 
 
 def _lengths(entry: Entry) -> Lengths | None:
@@ -117,6 +125,6 @@ def once_per_level(entries: Sequence[Entry]) -> list[Entry]:
     seen: dict[tuple[object, ...], Entry] = {}
     for entry in entries:
         of = entry.quality
-        key = (entry.model, entry.precision, entry.runner, entry.machine, of.text, of.reference, of.bits_per_byte)
+        key = (entry.model, entry.precision, entry.runner, entry.machine, of.scored, of.reference, of.bits_per_byte)
         seen.setdefault((*key, of.delta_nll, of.kl_mean), entry)
     return list(seen.values())

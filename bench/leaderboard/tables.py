@@ -1,7 +1,6 @@
 """A leaderboard as text: terminal, Markdown, CSV and JSON."""
 
 import io
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from bench.publish.columns import BY_NAME, Column
 from bench.publish.digits import plain as rounded
 from bench.publish.digits import stated
 from bench.publish.escaping import line, markdown
-from bench.report.render import as_csv, grid
+from bench.report.render import as_csv, grid, json_text, on_screen
 
 LEADERBOARD_SCHEMA_VERSION = 1
 
@@ -55,7 +54,7 @@ def terminal(of: Board, width: int | None) -> str:
         console.print()
     for note in of.notes:
         console.print(f"• {note}")
-    return "\n".join(one.rstrip() for one in buffer.getvalue().splitlines()) + "\n"
+    return on_screen(buffer.getvalue())
 
 
 def _columns(ranked: Ranked, of: Board) -> list[Column]:
@@ -174,7 +173,7 @@ def as_json(of: Board, warnings: Sequence[str]) -> str:
         "notes": list(of.notes),
         "warnings": list(warnings),
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    return json_text(whole)
 
 
 def _entry(of: Entry) -> dict[str, Any]:

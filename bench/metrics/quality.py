@@ -65,10 +65,13 @@ class QualityFigures:
     """
 
     text: str
+    text_sha256: str
+    """Of the bytes that were scored: `text` is only what they are called."""
     text_bytes: int
     tokens: int
     windows: int
     window_tokens: int
+    context_tokens: int
     is_reference: bool
     reference: str | None
     """The reference's label; None where there is none."""
@@ -95,10 +98,12 @@ def figures(
     base = precision if is_reference else cell_quality.reference
     about = QualityFigures(
         text=cell_quality.text,
+        text_sha256=cell_quality.text_sha256,
         text_bytes=scored.text_bytes,
         tokens=scored.tokens,
         windows=scored.windows,
         window_tokens=scored.window_tokens,
+        context_tokens=cell_quality.context_tokens,
         is_reference=is_reference,
         reference=None if base is None else label(base),
         notes=scored.notes,

@@ -123,10 +123,10 @@ def config(model: Model) -> dict[str, Any] | None:
     source = model.source
     match kind(model):
         case "builtin":
-            return shapes()[source.removeprefix("builtin:")]
+            return shapes().get(source.removeprefix("builtin:"))  # a journal may be from a version that has others
         case "shape":
             name = source.removeprefix("shape:")
-            return _read_config(Path(name)) if name.endswith(".json") else shapes()[name]
+            return _read_config(Path(name)) if name.endswith(".json") else shapes().get(name)
         case "folder" if model.gguf_file is None:
             return _read_config(Path(source) / "config.json")
         case "hub" if model.gguf_file is None:

@@ -42,6 +42,11 @@ class SmallNote:
     about: str
     place: int
 
+    @property
+    def rows(self) -> str:
+        """Which rows, as short as a link has to be."""
+        return self.about if len(self.about) <= 60 else f"{self.about[:60]}…"
+
 
 def machines(report: Report) -> list[Machine]:
     """Those that rows ran on, imports too, of which little is known."""

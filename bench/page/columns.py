@@ -31,7 +31,7 @@ COLUMNS = (
     Column("number", "Row", "", "Place of the row in the report; notes name rows by it.", _EVERY),
     Column("model", "Model", "", "What generated; weights that are random say so.", _EVERY, False),
     Column("precision", "Precision", "", "The type or the level of quantisation of the weights.", _EVERY, False),
-    Column("runner", "Runner", "", "The engine or the server, with options that tell rows apart.", _EVERY, False),
+    Column("runner", "Runner", "", "The engine or the server, with options that tell rows apart.", (_S, _D, _Q), False),
     Column("machine", "Machine", "", "The hardware that it ran on.", _EVERY, False),
     Column("workload", "Workload", "", "Batch or load, and the tokens of one request.", _EVERY, False),
     Column(
@@ -135,7 +135,7 @@ COLUMNS = (
         (_S,),
         False,
     ),
-    Column("peak_bytes", "Peak", "GB", "Memory that is needed to run the row at all.", (_E, _S, _Q)),
+    Column("peak_bytes", "Peak", "GB", "Memory that is needed to run the row at all.", (_S, _Q)),
     Column("energy_j_per_output_token", "Energy", "J/token", "Joules of the timed rounds over output tokens.", (_S,)),
     Column("load_s", "Load", "s", "Weights into memory, on their device.", (_S,)),
     Column(
@@ -167,9 +167,20 @@ COLUMNS = (
 )
 
 
+PLACE = Column(
+    "place",
+    "Place",
+    "",
+    "Group of rows that may be held against each other, and the place in it, at the prices that the leaderboard was "
+    "made with; = shares it with the first of that place, ? has no interval.",
+    _EVERY,
+)
+"""Of a leaderboard alone."""
+
+
 def ordered(leaderboard: bool) -> tuple[Column, ...]:
-    """All of them; a leaderboard has the machine first."""
+    """All of them; a leaderboard has the place and the machine first."""
     if not leaderboard:
         return COLUMNS
     first = [one for one in COLUMNS if one.id in ("number", "machine")]
-    return (*first, *(one for one in COLUMNS if one not in first))
+    return (PLACE, *first, *(one for one in COLUMNS if one not in first))

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,12 +16,13 @@ from bench.page import appendix, columns, first_rows, key_figures, payload
 from bench.page.charts import charts
 from bench.page.charts.chart import Chart
 from bench.page.charts.look import css as chart_colours
+from bench.page.places import Place, for_page
 from bench.page.shown import cut, visible
 from bench.page.vega import bundle, licence
 
 HERE = Path(__file__).parent
 SCRIPTS = (
-    *("dollars", "headline", "numbers", "payload", "charts", "dom"),
+    *("dollars", "headline", "numbers", "payload", "chart_rows", "chart_points", "charts", "dom"),
     *("columns", "details", "keyfigures", "table", "controls", "figures", "page"),
 )
 """In the order in which they stand in the page: each is a constant, and the last one starts it all."""
@@ -37,8 +39,11 @@ def write(report: Report, path: Path, *, leaderboard: bool = False) -> None:
     path.write_text(render(report, leaderboard=leaderboard), encoding="utf-8", errors="replace", newline="\n")
 
 
-def render(report: Report, *, leaderboard: bool = False) -> str:
-    """The page as text. `leaderboard`: machines are compared, so theirs is the first column."""
+def render(
+    report: Report, *, leaderboard: bool = False, places: Sequence[Place | None] = (), ranked: str = "usd_per_mtok"
+) -> str:
+    """The page as text. `leaderboard`: machines are compared, so theirs is the first column; `places`: one for each
+    row, in their order; `ranked`: the column that they are by."""
     drawn = charts(report)
     program = _script(_program())
     theme = _script(THEME)
@@ -60,10 +65,10 @@ def render(report: Report, *, leaderboard: bool = False) -> str:
             theme=Markup(theme),  # noqa: S704
             program=Markup(program),  # noqa: S704
             vega=Markup(vega),  # noqa: S704
-            payload=Markup(payload.safe_json(_payload(report, leaderboard))),  # noqa: S704  made safe there
+            payload=Markup(payload.safe_json(_payload(report, leaderboard, places, ranked))),  # noqa: S704  made safe there
             charts=drawn,
             charts_data=Markup(payload.safe_json([_chart(one) for one in drawn])),  # noqa: S704
-            keys=key_figures.of(report.entries),
+            keys=_keys(report, leaderboard and ranked != "usd_per_mtok"),
             sets=columns.SETS,
             heads=heads,
             lines=lines,
@@ -85,6 +90,12 @@ def render(report: Report, *, leaderboard: bool = False) -> str:
     return made
 
 
+def _keys(report: Report, counts_alone: bool) -> list[key_figures.Key]:
+    """A leaderboard that is not by dollars has other rows than the cheapest: its strip names none."""
+    found = key_figures.of(report.entries)
+    return found[-1:] if counts_alone else found
+
+
 def _split(headline: str) -> tuple[str, str]:
     """What is for large type, up to the end of the first sentence with dollars in it, and the rest.
     `bench/page/static/page.js` does the same.
@@ -100,12 +111,13 @@ def _nothing(report: Report) -> str:
     return "No row has a price." if report.entries else "Nothing was measured: there are no rows."
 
 
-def _payload(report: Report, leaderboard: bool) -> dict[str, Any]:
+def _payload(report: Report, leaderboard: bool, places: Sequence[Place | None], ranked: str) -> dict[str, Any]:
     return {
         "count": len(report.entries),
         "rows": payload.rows(report.entries),
         "headline": report.headline,
         "runs": list(report.runs),
+        "options": report.options,
         "columns": [
             {"id": one.id, "heading": one.heading, "unit": one.unit, "meaning": one.meaning, "sets": one.sets}
             | {"numeric": one.numeric}
@@ -117,6 +129,8 @@ def _payload(report: Report, leaderboard: bool) -> dict[str, Any]:
             for note, about in zip(report.notes, appendix.notes_about(report), strict=True)
         ],
         "leaderboard": leaderboard,
+        "places": for_page(places),
+        "ranked": ranked,
     }
 
 

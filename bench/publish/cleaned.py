@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench import store
+from bench.entries.load import no_records
 from bench.errors import InputError
 from bench.publish import identity, privacy, secrets, slugs
 from bench.publish.privacy import Finding
@@ -81,11 +82,17 @@ def run(source: Path, target: Path, given: Choose, day: date, warn: Callable[[st
     made = Cleaned(target.name, source)
     cleaner = _Cleaner(made, identity.rules())
     target.mkdir(parents=True)
+    told: list[str] = []
+
+    def tell(message: str) -> None:
+        told.append(message)
+        warn(message)
+
     with (target / store.JOURNAL).open("w", encoding="utf-8") as out:
-        for record in store.read(source, warn):
+        for record in store.read(source, tell):
             out.write(_record(record, folder, target, cleaner, warn).model_dump_json(exclude_none=True) + "\n")
     if not made.records:
-        raise InputError(f"{source}: no records; run the config first")
+        raise InputError(no_records(str(source), told))
     _plan(folder, target, given, day, cleaner)
     ceilings = _json_file(folder / CEILINGS)
     if ceilings is not None:

@@ -22,6 +22,9 @@ LOPSIDED = 1.25
 """Beyond this ratio of its two halves, an interval is printed as its ends. One that is a factor up and down, as those
 over replicates are, gets there at a factor of 1.25 itself."""
 
+MOVED = 0.25
+"""Share of its distance from the value by which rounding to two digits may move an end."""
+
 _NOTHING = 1e-9
 """Half-widths below this share of the value are the arithmetic's, not the measurement's."""
 
@@ -34,6 +37,8 @@ def place_of_half_width(half: float) -> int:
 
     >>> place_of_half_width(0.0023), place_of_half_width(0.0047), place_of_half_width(0.0097), place_of_half_width(230)
     (-4, -3, -3, 1)
+    >>> [place_of_half_width(half) for half in (0.0354, 0.0355, 0.0949, 0.0950)]
+    [-3, -2, -2, -2]
     """
     digits = Decimal(f"{half:.2e}")
     three = int(digits.scaleb(2 - digits.adjusted()).to_integral_value())
@@ -84,6 +89,8 @@ def stated(of: Estimate | None, factor: float = 1.0) -> str:
     '0.0335 ± 0.0024'
     >>> stated(Estimate(0.0335, 0.0201, 0.0558, 3))
     '0.034 (0.020–0.056)'
+    >>> stated(Estimate(0.03354, 0.0313, 0.0359, 3), 1000), stated(Estimate(0.0335, None, None, 1), 1000)
+    ('33.5 ± 2.4', '33.5')
     >>> stated(Estimate(0.0335, None, None, 1)), stated(Estimate(0.05, None, 0.09, 3)), stated(None)
     ('0.0335', '0.0500 (≤ 0.090)', '–')
     """
@@ -92,7 +99,7 @@ def stated(of: Estimate | None, factor: float = 1.0) -> str:
     value = of.value * factor
     low, high = (None if end is None or not math.isfinite(end) else end * factor for end in (of.low, of.high))
     if low is None or high is None:
-        end = f" (≤ {plain(high, 2)})" if high is not None else f" (≥ {plain(low, 2)})" if low is not None else ""
+        end = f" (≤ {_end(high, value)})" if high is not None else f" (≥ {_end(low, value)})" if low is not None else ""
         return plain(value) + end
     return _with_ends(value, low, high)
 
@@ -105,12 +112,26 @@ def _with_ends(value: float, low: float, high: float) -> str:
         return plain(value) + " ± 0"
     if narrow <= 0 or wide > LOPSIDED * narrow:
         place = _capped(value, place_of_half_width(narrow if narrow > 0 else wide))
-        return f"{rounded(value, place)} ({plain(low, 2)}–{plain(high, 2)})"
+        return f"{rounded(value, place)} ({_end(low, value)}–{_end(high, value)})"
     place = _capped(value, place_of_half_width(wide))
     half = rounded(wide, place)
     if wide < 10.0**place / 2:
         half = "<" + rounded(10.0**place, place)
     return f"{rounded(value, place)} ± {half}"
+
+
+def _end(end: float, value: float) -> str:
+    """One end of an interval: two digits, or as many as its distance from the value supports where two would move it by
+    more than a quarter of that, and perhaps past the value.
+
+    >>> _end(0.125, 0.05), _end(1168.0, 1178.0), _end(1193.5, 1178.0)
+    ('0.12', '1,168', '1,194')
+    """
+    half, place = abs(end - value), place_of_value(end, 2)
+    at_two = float(Decimal(end).quantize(Decimal(1).scaleb(place), rounding=ROUND_HALF_EVEN)) if end else 0.0
+    if abs(at_two - end) <= MOVED * half or half <= _NOTHING * abs(value):
+        return plain(end, 2) if half > _NOTHING * abs(value) else plain(end)
+    return rounded(end, _capped(end, place_of_half_width(half)))
 
 
 def _capped(value: float, place: int) -> int:

@@ -120,5 +120,9 @@ def _in_latex(one: str) -> str:
 
 
 def markup(text: str) -> str:
-    """For HTML, between tags and in quoted attributes."""
+    """For HTML, between tags and in quoted attributes.
+
+    >>> markup("<b>"), markup('"'), markup("'")
+    ('&lt;b&gt;', '&quot;', '&#x27;')
+    """
     return html.escape(text, quote=True)

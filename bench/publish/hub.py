@@ -64,9 +64,8 @@ def push(
         return _sent(stage, repo_id, private, endpoint, token)
 
 
-def check(repo_id: str, endpoint: str | None = None, token_env: str | None = None) -> str:
-    """The token, where all that can be known beforehand is well. Raises InputError else, so before any work is done."""
-    from huggingface_hub import constants
+def check_name(repo_id: str) -> None:
+    """Raises InputError for what names no dataset; needs neither a token nor a network."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
 
@@ -76,6 +75,13 @@ def check(repo_id: str, endpoint: str | None = None, token_env: str | None = Non
         raise InputError(f"--push: {line(str(error))}") from None
     if repo_id.count("/") != 1:
         raise InputError(f"--push: {repo_id!r} is no owner/dataset; name both, such as your-name/llm-costs")
+
+
+def check(repo_id: str, endpoint: str | None = None, token_env: str | None = None) -> str:
+    """The token, where all that can be known beforehand is well. Raises InputError else, so before any work is done."""
+    from huggingface_hub import constants
+
+    check_name(repo_id)
     if endpoint is not None and not endpoint.startswith(("https://", "http://")):
         raise InputError(f"--endpoint: {endpoint!r} is no URL; it begins with https://")
     if constants.HF_HUB_OFFLINE:

@@ -60,6 +60,12 @@ _HOME = re.compile(
 _WINDOWS = re.compile(r"(?<!\w)[A-Za-z]:(?:\\{1,2}|/)Users(?:\\{1,2}|/)[^\\/\s\"'`:;,|<>]+")
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\d)")
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]{3,45}\]")
+_LOGIN = re.compile(r"(?<![\w.+/@-])[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}(?![\w-])")
+_BARE_HOST = re.compile(
+    r"(?<![\w./@-])(?:[A-Za-z0-9][\w-]*\.)+(?:local|internal|lan|corp|intranet|localdomain)(?![\w(=-]|\.\w)"
+)
+_BARE_IPV6 = re.compile(r"(?i)(?<![\w:.\[])(?:fe80|f[cd][0-9a-f]{2}):[0-9a-f:]*:[0-9a-f]{1,4}(?![\w:])")
+_MAC = re.compile(r"(?<![\w:-])[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}(?![\w:-])")
 _URL_HOST = re.compile(r"(?<=://)(?:[^\s/@\"'<>\\]*@)?([A-Za-z0-9][A-Za-z0-9.-]*)(?=[:/\s\"'<>?#)]|$)")
 
 Replace = Callable[[re.Match[str]], str]
@@ -89,7 +95,11 @@ def rules() -> list[Rule]:
         Rule("home folder", _WINDOWS, lambda _: "~"),
         Rule("private address", _IPV4, lambda match: "HOST" if _is_private(match.group()) else match.group()),
         Rule("private address", _IPV6, lambda match: "HOST" if _is_private(match.group()[1:-1]) else match.group()),
+        Rule("private address", _BARE_IPV6, lambda _: "HOST"),
+        Rule("hardware address", _MAC, lambda _: "HOST"),
+        Rule("e-mail address or login", _LOGIN, lambda _: "USER@HOST"),
         Rule("internal host name", _URL_HOST, _without_internal),
+        Rule("internal host name", _BARE_HOST, lambda _: "HOST"),
     ]
     found += [Rule("host name", _word(name), lambda _: "HOST") for name in names_of_host()]
     found += [Rule("user name", _word(name), lambda _: "USER") for name in names_of_user()]

@@ -117,8 +117,9 @@ def _texts(name: str, line: str) -> Iterator[tuple[str, str]]:
 def texts_of(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Every text of a JSON value with the dotted name of where it stands; names of keys are texts too."""
     if isinstance(value, str):
-        is_header = key.lower().endswith("authorization")
-        yield key, f"Authorization: {value}" if is_header else value
+        last = key.rpartition(".")[2]
+        is_header = last.lower() == "authorization"
+        yield key, f"Authorization: {value}" if is_header else f"secret={value}" if secrets.is_named(last) else value
     elif isinstance(value, Mapping):
         for name, one in value.items():
             inside = f"{key}.{name}" if key else str(name)
@@ -129,6 +130,9 @@ def texts_of(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
             yield from texts_of(one, inside)
     elif isinstance(value, list | tuple):
         for place, one in enumerate(value):
+            before = value[place - 1] if place else None
+            if isinstance(before, str) and before.startswith("-") and secrets.is_named(before) and isinstance(one, str):
+                one = f"secret={one}"  # --api-key, and then the key
             yield from texts_of(one, f"{key}.{place}")
 
 

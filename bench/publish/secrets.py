@@ -31,6 +31,11 @@ FORMS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
             r"(?i)\bauthorization[\"'\\]*\s*[:=]\s*[\"'\\]*(?:bearer|basic|token)\s+(?!\$\{)[^\s\"'\\]{4,}",
         ),
         ("a bearer token", r"(?i)\bbearer\s+(?=[\w.~+/-]*\d)[\w.~+/-]{16,}"),
+        (
+            "a value that is named as a secret",
+            r"(?i)(?<![?&])(?:api[-_]?key|secret|passw(?:or)?d|(?:access|auth|session)[-_]?token)[\w-]{0,20}[\"'\\]*\s*[=:]"
+            r"[\s\"'\\]*(?!\$\{)(?=[^\s\"'\\,;<]*\d)[^\s\"'\\,;<{(]{8,}",
+        ),
         ("a private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
         ("a user or password in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s/@\"'<>\\]{1,200}@"),
         (
@@ -68,6 +73,16 @@ def _is_plain(value: str) -> bool:
     return value.lower() in ("disabled", "required") or (
         value.startswith(("/", "~")) and Path(value).expanduser().exists()
     )
+
+
+def is_named(name: str) -> bool:
+    """Whether a key's or an option's name says that its value is secret; the name of a variable is none.
+
+    >>> is_named("--api-key"), is_named("OPENAI_API_KEY"), is_named("key_env"), is_named("max_tokens")
+    (True, True, False, False)
+    """
+    plain = name.lstrip("-").replace("-", "_")
+    return _NAME.search(plain) is not None and not plain.lower().endswith(("_env", "_file", "_path"))
 
 
 def find(text: str, known: Mapping[str, str]) -> Iterator[Secret]:

@@ -14,7 +14,7 @@ from bench.report import table
 from bench.report.breakeven import COLD_PARTS, STANDING, Answer
 from bench.report.breakeven_tables import Section, broken, sections, sentence
 from bench.report.footnotes import cached_notes
-from bench.report.render import as_csv, escaped
+from bench.report.render import as_csv, escaped, on_screen
 from bench.report.table import number, percent
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _terminal(found: Sequence[Answer], width: int | None) -> str:
             console.print()
     for note in notes(found):
         console.print(f"• {note}")
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return on_screen(buffer.getvalue())
 
 
 def _fitting(section: Section, console: "Console") -> "Table":

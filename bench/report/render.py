@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.cost.printable import unprintable
 from bench.report import quality_text, table
 from bench.report.figures import REPORT_SCHEMA_VERSION, flat, nested
 from bench.report.footnotes import footnotes
@@ -13,6 +15,9 @@ from bench.report.headline import headline
 from bench.report.rows import Row
 
 FORMATS = ("table", "md", "csv", "json")
+_MARKS = re.compile(r"(?<![^\W_])_|_(?![^\W_])|@(?=\w)|(?<!\\)\$(?=[^\d\s/])|\$$")
+"""What is markup in some places alone: emphasis at a word's edge, a mention, mathematics (an amount is none)."""
+
 PERCENTILES = "percentiles over batches, in ms (what n counts: docs/metrics.md)"
 
 
@@ -71,7 +76,21 @@ def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) 
         console.print(answer + "\n")
     for note in footnotes(rows):
         console.print(f"• {note}")
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return on_screen(buffer.getvalue())
+
+
+def on_screen(drawn: str) -> str:
+    """Lines for a terminal, without blanks at their ends and with every character shown."""
+    return "\n".join(shown(line).rstrip() for line in drawn.removesuffix("\n").split("\n")) + "\n"
+
+
+def shown(line: str) -> str:
+    """The line with a mark for each character that a terminal obeys instead of showing: others' words are not ours.
+
+    >>> shown("\x1b[31mred")
+    '�[31mred'
+    """
+    return "".join("\ufffd" if unprintable(one) else one for one in line) if unprintable(line) else line
 
 
 def _drawn(rows: Sequence[Row], columns: Sequence[table.Column]) -> Any:
@@ -122,9 +141,10 @@ def markdown(rows: Sequence[Row], percentiles: bool = False) -> str:
 
 def escaped(text: str) -> str:
     """Text that cannot become markup: a model's name or an error is not ours."""
-    for mark in ("\\", "|", "<", ">", "*", "`", "[", "]"):
-        text = text.replace(mark, "\\" + mark)
-    return " ".join(text.split())
+    line = shown(" ".join(text.split()))
+    for mark in ("\\", "|", "<", ">", "*", "`", "[", "]", "~", "&"):
+        line = line.replace(mark, "\\" + mark)
+    return _MARKS.sub(r"\\\g<0>", line)
 
 
 def comma_separated(rows: Sequence[Row]) -> str:
@@ -144,8 +164,11 @@ def as_csv(found: Sequence[Mapping[str, Any]]) -> str:
 
 
 def guarded(value: Any) -> Any:
-    """A text that a spreadsheet would run as a formula is quoted."""
-    return "'" + value if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """A text that a spreadsheet would run as a formula is quoted; it is one line without what a terminal obeys."""
+    if not isinstance(value, str):
+        return value
+    line = shown(" ".join(value.replace("\t", " ").splitlines()) if unprintable(value) else value)
+    return "'" + line if value.startswith(("=", "+", "-", "@", "\t", "\r")) else line
 
 
 def as_json(rows: Sequence[Row]) -> str:
@@ -156,4 +179,14 @@ def as_json(rows: Sequence[Row]) -> str:
         "rows": [nested(row) for row in rows],
         "notes": footnotes(rows),
     }
-    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+    return json_text(whole)
+
+
+def json_text(whole: Any) -> str:
+    """Indented JSON for files and screens: letters as they are, what a terminal would obey in escapes."""
+    lines = json.dumps(whole, indent=1, ensure_ascii=False).split("\n")
+    return "\n".join(_in_escapes(line) if unprintable(line) else line for line in lines) + "\n"
+
+
+def _in_escapes(line: str) -> str:
+    return "".join(json.dumps(one)[1:-1] if unprintable(one) else one for one in line)

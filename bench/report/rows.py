@@ -65,13 +65,13 @@ def rows(
     found = [_with_quality(_row(groups[key], ceiling_of or _no_ceiling), known) for key in keys]
     timed = [(row.cell, row.environment, row.figures) for row in found if row.figures is not None and not _fatal(row)]
     fits = costs.fits(timed, choices)
-    with _collector_off():
+    with collector_off():
         return [_priced(row, pricing, fits) for row in found]
 
 
 @contextmanager
-def _collector_off() -> Iterator[None]:
-    """No cycles are made of comparisons, and searching a million of them for some takes as long as making them."""
+def collector_off() -> Iterator[None]:
+    """For what makes a million objects and no cycles of them: searching them for some takes as long as making them."""
     before = gc.isenabled()
     gc.disable()
     try:

@@ -18,6 +18,7 @@ from bench.schema.precision import label
 MS = 1e3
 GB = 1e9
 NONE = "–"
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,12 @@ def is_random(row: Row) -> bool:
 
 
 def model(row: Row) -> str:
-    return catalogue.label(row.cell.model) + (" (random weights)" if is_random(row) else "")
+    return shortened(catalogue.label(row.cell.model)) + (" (random weights)" if is_random(row) else "")
+
+
+def shortened(name: str) -> str:
+    """A name that leaves room for the other columns; pages and data hold the whole."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def precision(row: Row) -> str:
@@ -140,7 +146,8 @@ def runner(row: Row, telling: Mapping[str, str | None] | None = None) -> str:
 
 
 def _changed(options: dict[str, object]) -> str:
-    return "".join(f" {key}={value}" for key, value in options.items() if value is not None)
+    words = "".join(f" {key}={value}" for key, value in options.items() if value is not None)
+    return catalogue.one_line(words)
 
 
 def verdict(row: Row) -> str:

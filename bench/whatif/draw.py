@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bench.errors import InputError
-from bench.report.render import escaped
+from bench.report.render import escaped, on_screen
 
 FORMATS = ("table", "md", "csv", "json")
 NAME = "name"
@@ -68,7 +68,7 @@ def terminal(answer: Sequence[str], grid: Grid, notes: Sequence[str], width: int
         console.print()
     for note in notes:
         console.print(f"• {note}")
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return on_screen(buffer.getvalue())
 
 
 def parts(grid: Grid, width: int) -> list[Grid]:

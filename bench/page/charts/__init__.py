@@ -43,4 +43,4 @@ def charts(report: Report, asked: Asked = _AS_MEASURED, api: str | None = None) 
         memory.chart(report, naming),
         energy.chart(report, naming),
     )
-    return [one for one in found if one is not None]
+    return [replace(one, about=naming.about) for one in found if one is not None]

@@ -50,7 +50,7 @@ def chart(report: Report, naming: Naming, asked: Asked, api: str | None) -> Char
         ID,
         "Break-even over utilisation",
         _in_words(made),
-        _spec(made),
+        _spec(made, naming),
         made,
         COLUMNS,
         True,
@@ -60,8 +60,17 @@ def chart(report: Report, naming: Naming, asked: Asked, api: str | None) -> Char
             "One line for the cheapest row of each model and precision."
             if rows == len(groups)
             else of_many(rows, len(groups), "cheapest, one a group,").replace("rows", "groups"),
+            _details(made),
         ),
     )
+
+
+def _details(made: list[Point]) -> str:
+    """At which batch or load the lines are, once for all where they agree."""
+    found = {one["key"]: (one["curve"], one["detail"]) for one in made if one["kind"] == "row"}
+    details = {detail for _, detail in found.values()}
+    said = next(iter(details)) if len(details) == 1 else "; ".join(f"{name}: {at}" for name, at in found.values())
+    return f"At the report's own prices: {said}."
 
 
 def points(report: Report, naming: Naming, asked: Asked, api: str | None) -> list[Point]:
@@ -97,9 +106,7 @@ def _line(entry: Entry, naming: Naming, asked: Asked) -> list[Point]:
 
 
 def _point(entry: Entry, naming: Naming) -> Point:
-    """A line has its own name in the legend: another report, other lines."""
-    point = naming.point(entry)
-    return point | {"series": shown(f"{point['label']}, {point['detail']}")}
+    return naming.point(entry) | {"curve": naming.name(entry)}
 
 
 def _priced(entry: Entry) -> Priced:
@@ -154,7 +161,7 @@ def _against(priced: Priced, asked: Asked, api: str | None) -> ApiPrice | None:
 
 def _in_words(made: list[Point]) -> str:
     met = [one for one in made if one["kind"] == "break-even"]
-    told = [f"{one['series']} from {one['utilisation']:.2%} on against {one['api']}" for one in met]
+    told = [f"{one['curve']}, {one['detail']} from {one['utilisation']:.2%} on against {one['api']}" for one in met]
     apis = [f"{one['label']} ${one['usd_per_mtok']:.3g}" for one in made if one["kind"] == "api"]
     first = (
         f"Cheaper than the API: {'; '.join(told)}." if told else "No row is cheaper than the API at any utilisation."
@@ -162,14 +169,18 @@ def _in_words(made: list[Point]) -> str:
     return f"{first} APIs: {', '.join(apis)}."
 
 
-def _spec(made: list[Point]) -> Spec:
+def _spec(made: list[Point], naming: Naming) -> Spec:
     log = is_log([one["usd_per_mtok"] for one in made])
     x_scale = {"type": "log", "domain": [UTILISATIONS[0], 1], "nice": False}
     percent = axis("utilisation", False, "format(datum.value, '~%')", values=[0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1])
     x = value("utilisation", x_scale, percent)
     y = value("usd_per_mtok", scale(log), upright("USD per million tokens", log, DOLLARS))
     row, api, met = (f"datum.kind === '{kind}' && datum.usd_per_mtok > 0" for kind in ("row", "api", "break-even"))
-    line_colour = series_colour(None, of_lines=True)
+    line_colour = series_colour(naming.series, of_lines=True)
+    # Vega-Lite merges legends of one domain: the bands' has a name more, so that only the lines have a legend.
+    band_colour = series_colour([*naming.series, ""], legend=False)
+    # Where a colour is a precision of many models, dashes tell the lines apart.
+    dash = series_dash(None if naming.by_precision else naming.series)
     detail = {"field": "key", "type": "nominal"}
     band = {"y": {**y, "field": "usd_per_mtok_low"}, "y2": {"field": "usd_per_mtok_high"}}
     ends = {"x": {**x, "field": "utilisation_low"}, "x2": {"field": "utilisation_high"}, "y": y}
@@ -191,12 +202,12 @@ def _spec(made: list[Point]) -> Spec:
             {
                 "transform": only(f"{row} && isValid(datum.usd_per_mtok_low) && isValid(datum.usd_per_mtok_high)"),
                 "mark": {"type": "area", "opacity": 0.18},
-                "encoding": {"x": x, "detail": detail, "fill": series_colour(None, legend=False), **band},
+                "encoding": {"x": x, "detail": detail, "fill": band_colour, **band},
             },
             {
                 "transform": only(row),
                 "mark": {"type": "line", "strokeWidth": 2.25},
-                "encoding": {"x": x, "y": y, "detail": detail, "stroke": line_colour, "strokeDash": series_dash(None)}
+                "encoding": {"x": x, "y": y, "detail": detail, "stroke": line_colour, "strokeDash": dash}
                 | {"tooltip": row_tips(("utilisation", "utilisation", ".3~p"), *DOLLAR_TIPS)},
             },
             {

@@ -12,8 +12,9 @@ is a value, never a field's name: Vega would parse a dot or a bracket in it."""
 class Chart:
     """One chart. `spec` reads `points` under the name "points"; `alt` says for a screen reader what is to be seen.
 
-    `caption` says what was left out and how marks are to be read; `csv_columns` are the fields worth writing to a file;
-    `follows`: there are dollars in it, and `Charts.points` in the browser makes its points anew for another price.
+    `about` is what all rows of the report share, so that their names leave it out. `caption` says what was left out and
+    how marks are to be read; `csv_columns` are the fields worth writing to a file; `follows`: there are dollars in it,
+    and the browser makes its points anew for another price.
     """
 
     id: str
@@ -24,3 +25,4 @@ class Chart:
     csv_columns: tuple[str, ...]
     follows: bool = False
     caption: str = ""
+    about: str = ""

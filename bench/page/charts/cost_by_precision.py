@@ -9,9 +9,9 @@ from bench.page.charts.lines import MOST, STEP, Line, across, interval, lines, n
 from bench.page.charts.look import (
     DOLLAR_TIPS,
     DOLLARS,
+    INK,
     Spec,
     axis,
-    colour,
     halo,
     is_log,
     marks,
@@ -170,12 +170,12 @@ def _spec(made: list[Point], naming: Naming) -> Spec:
             *names(),
             {
                 "transform": only(asks),
-                "mark": {"type": "rule", "strokeDash": [5, 3], "color": colour("3"), "opacity": 1},
+                "mark": {"type": "rule", "strokeDash": [5, 3], "color": INK, "opacity": 1},
                 "encoding": {"x": x, "strokeWidth": heavy, "tooltip": _API_TIPS, **api_y},
             },
             {
                 "transform": only(f"{asks} && isValid(datum.usd_per_mtok_low)"),
-                "mark": {"type": "rule", "color": colour("3")},
+                "mark": {"type": "rule", "color": INK},
                 "encoding": {"x": value("usd_per_mtok_low", x_scale, x_axis), "x2": {"field": "usd_per_mtok_high"}}
                 | {"y": y()},
             },

@@ -13,11 +13,12 @@ from bench.page.charts.look import (
     SURFACE,
     Spec,
     axis,
+    curve_colour,
+    curve_shape,
     is_log,
     only,
     row_tips,
     scale,
-    series_colour,
     upright,
     value,
     whole,
@@ -30,7 +31,7 @@ MOST = 6
 MOST_LEVELS = 60
 MOST_TICKS = 12
 COLUMNS = (
-    *("kind", "series", "detail", "level", "level_unit", "usd_per_mtok", "usd_per_mtok_low", "usd_per_mtok_high"),
+    *("kind", "curve", "detail", "level", "level_unit", "usd_per_mtok", "usd_per_mtok_low", "usd_per_mtok_high"),
     *("objectives", "verdict", "key"),
 )
 
@@ -49,8 +50,8 @@ def chart(report: Report, naming: Naming, asked: Asked) -> Chart | None:
         ID,
         "Cost over the load",
         f"{counted(drawn, 'load')} at levels in {shown(unit)}; cheapest{' within the objectives' if met else ''}: "
-        f"${best['usd_per_mtok']:.3g} per million tokens at {best['level']:g} ({best['series']}).",
-        _spec(made, unit),
+        f"${best['usd_per_mtok']:.3g} per million tokens at {best['level']:g} ({best['curve']}).",
+        _spec(made, unit, naming),
         made,
         COLUMNS,
         True,
@@ -74,11 +75,11 @@ def points(report: Report, naming: Naming, asked: Asked) -> list[Point]:
     for family, entries in _families(report).items():
         made = [point for entry in entries for point in _points(entry, naming, asked)]
         if made:
-            name = made[0]["series"]
+            name = made[0]["curve"]
             alike[name] += 1
             # Loads of one model that differ in their lengths: the details are under the pointer.
             number = alike[name]
-            found[family] = [point | {"series": f"{name}, load {number}"} if number > 1 else point for point in made]
+            found[family] = [point | {"curve": f"{name}, load {number}"} if number > 1 else point for point in made]
     kept = sorted(found.items(), key=lambda one: (min(point["usd_per_mtok"] for point in one[1]), one[0]))[:MOST]
     return [point | {"family": str(number + 1)} for number, (_, made) in enumerate(kept) for point in made]
 
@@ -109,7 +110,7 @@ def _families(report: Report) -> dict[str, list[Entry]]:
 def _points(entry: Entry, naming: Naming, asked: Asked) -> list[Point]:
     objectives = {True: "met", False: "missed", None: "none" if entry.slo is None else "undecided"}[entry.slo_met]
     base = naming.point(entry) | {"level": entry.level, "level_unit": entry.level_unit, "objectives": objectives}
-    base["series"] = base["label"]
+    base["curve"] = naming.name(entry)
     made = [_dollars(base | {"kind": "row", "line": "all tokens"}, entry.priced, asked)]
     if entry.good is not None:
         made.append(_dollars(base | {"kind": "good", "line": "what met the objectives"}, entry.good, asked))
@@ -129,31 +130,26 @@ def _ticks(made: list[Point]) -> Spec:
     return {"values": levels} if len(levels) <= MOST_TICKS else {}
 
 
-def _spec(made: list[Point], unit: str) -> Spec:
-    dollars = [one["usd_per_mtok"] for one in made]
+def _spec(made: list[Point], unit: str, naming: Naming) -> Spec:
+    ends = ("usd_per_mtok", "usd_per_mtok_low", "usd_per_mtok_high")
+    dollars = [one[end] for one in made for end in ends if one[end] is not None]  # two replicates have wide intervals
     log, log_x = is_log(dollars), is_log([one["level"] for one in made])
     x = value("level", {**scale(log_x), "padding": 12}, axis(f"load, {shown(unit)}", False, **_ticks(made)))
     y = value("usd_per_mtok", scale(log), upright("USD per million tokens", log, DOLLARS))
     positive = "datum.usd_per_mtok > 0" if log else "true"
     both = {"field": "family", "type": "nominal"}
-    names = list(dict.fromkeys(one["series"] for one in made))
-    stroke = series_colour(names)
+    curves = {one["curve"]: naming.colour(one["series"]) for one in made}
+    stroke = curve_colour(curves, of_lines=False)
     dash = {
         "field": "line",
         "type": "nominal",
         "scale": {"domain": ["all tokens", "what met the objectives"], "range": [[1, 0], [5, 3]]},
-        "legend": {"title": None, "columns": {"expr": "max(1, floor(width / 200))"}, "symbolType": "stroke"}
+        "legend": {"title": None, "columns": 2, "symbolType": "stroke"}
         if any(one["kind"] == "good" for one in made)
         else None,
     }
     filled = {"condition": {"test": "datum.objectives !== 'met' && datum.objectives !== 'none'", "value": SURFACE}}
-    shape = {
-        "field": "series",
-        "type": "nominal",
-        "sort": None,
-        "scale": {"domain": names, "range": ["circle", "square", "diamond", "triangle-up", "cross", "triangle-down"]},
-        "legend": stroke["legend"],
-    }
+    shape = curve_shape(curves)
     return whole(
         [
             {

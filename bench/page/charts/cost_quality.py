@@ -39,6 +39,7 @@ def chart(report: Report, naming: Naming, asked: Asked) -> Chart | None:
         ),
         True,
         sentences(
+            _reference(seen, naming),
             "The line joins rows that nothing beats: no other is cheaper and closer to the reference.",
             "Bars are 95\u00a0% intervals, drawn where a row is on the front or may be."
             if any(one["bars"] for one in made)
@@ -46,6 +47,11 @@ def chart(report: Report, naming: Naming, asked: Asked) -> Chart | None:
             of_many(len(made), len(seen), "cheapest (the front first)"),
         ),
     )
+
+
+def _reference(seen: list[Seen], naming: Naming) -> str:
+    names = list(dict.fromkeys(naming.name(one.entry) for one in seen if one.entry.quality.is_reference))
+    return f"The reference, {' and '.join(names)}, stands at zero by definition." if 0 < len(names) < 4 else ""
 
 
 def figure(report: Report) -> str:
@@ -67,7 +73,7 @@ def rows(report: Report, asked: Asked, field: str) -> list[Seen]:
         figures |= {f"{field}_low": None if half is None else middle - half}
         figures |= {f"{field}_high": None if half is None else middle + half}
         ends = Ends(middle, middle - (half or 0.0), middle + (half or 0.0))
-        contest = (entry.model, entry.quality.text, entry.quality.reference or "")
+        contest = (entry.model, *entry.quality.scored, entry.quality.reference or "")
         found.append(Seen(entry, usd, ends, contest, figures))
     return found
 

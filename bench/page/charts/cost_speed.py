@@ -24,7 +24,7 @@ def chart(report: Report, naming: Naming, asked: Asked) -> Chart | None:
         return None
     made = points(seen, naming, FIELD, "usd_per_mtok")
     log_x, log_y = (is_log([one[field] for one in made]) for field in (FIELD, "usd_per_mtok"))
-    x = value(FIELD, scale(log_x), axis("tokens per second for one user: more is better", log_x))
+    x = value(FIELD, scale(log_x), axis("tokens/s of one user: more is better", log_x))
     y = value("usd_per_mtok", scale(log_y), upright("USD per million tokens", log_y, DOLLARS))
     tooltip = row_tips((FIELD, "tokens/s for one user", ".3~g"), *DOLLAR_TIPS)
     positive = "datum.usd_per_mtok > 0" if log_y else "true"

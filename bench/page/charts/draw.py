@@ -56,7 +56,8 @@ def _spec(chart: Chart, dark: bool) -> dict[str, Any]:
     theme = DARK if dark else LIGHT
     made: dict[str, Any] = painted(chart.spec, theme)
     config = made["config"] | {"background": theme["surface"], "padding": 12, "font": FONT}
-    title = {"text": chart.title, "subtitle": wrap(chart.caption, LETTERS), "offset": 14, "frame": "bounds"}
+    below = [*wrap(chart.about, LETTERS), *wrap(chart.caption, LETTERS)]
+    title = {"text": chart.title, "subtitle": below, "offset": 14, "frame": "bounds"}
     return made | {
         "datasets": {"points": chart.points},
         "width": WIDTH,

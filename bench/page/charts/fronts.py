@@ -23,14 +23,14 @@ class Seen:
     entry: Entry
     usd: Estimate
     against: Ends
-    contest: tuple[str, ...]
+    contest: tuple[object, ...]
     figures: Point
 
 
 def points(seen: Sequence[Seen], naming: Naming, x: str, y: str) -> list[Point]:
     """The front whole and the cheapest of the others, ascending by dollars; `x` and `y`: the fields on the axes."""
     made = [_point(one, naming) for one in seen]
-    contests: dict[tuple[str, ...], list[int]] = {}
+    contests: dict[tuple[object, ...], list[int]] = {}
     for place, one in enumerate(seen):
         contests.setdefault(one.contest, []).append(place)
     for number, places in enumerate(contests.values()):
@@ -91,7 +91,9 @@ def layers(x: Spec, y: Spec, naming: Naming, tooltip: list[Spec], step: str, pos
     line = {"type": "line", "color": MUTED, "strokeWidth": 1.5, "interpolate": step, "opacity": 0.8}
     faint = {"condition": {"test": "datum.front === 'no'", "value": 0.45}, "value": 1}
     size = {"condition": {"test": "datum.front === 'yes'", "value": 110}, "value": 45}
-    text = {"align": "left", "baseline": "bottom", "dx": 6, "dy": -4, "color": INK}
+    beyond = f"scale('x', datum.{x['field']}) > width / 2"
+    aside = {"align": {"expr": f"{beyond} ? 'right' : 'left'"}, "dx": {"expr": f"{beyond} ? -8 : 8"}}
+    text = {**aside, "baseline": "bottom", "dy": -4, "color": INK}
     words = {"x": x, "y": y, "text": {"field": "mark_text", "type": "nominal"}}
     return [
         {

@@ -9,12 +9,12 @@ from bench.page.charts.look import (
     SURFACE,
     Spec,
     axis,
+    curve_colour,
+    curve_dash,
     is_log,
     only,
     row_tips,
     scale,
-    series_colour,
-    series_dash,
     tips,
     upright,
     value,
@@ -27,7 +27,7 @@ FEW = 20
 """Up to so many samples, each of them is a mark."""
 MARKED = (50.0, 99.0)
 TITLES = {"ttft_s": "Time to the first token", "tpot_s": "Time of each further token"}
-COLUMNS = ("kind", "series", "time_s", "share", "n", "verdict", "key")
+COLUMNS = ("kind", "label", "detail", "time_s", "share", "n", "verdict", "key")
 
 
 def chart(report: Report, naming: Naming, figure: str) -> Chart | None:
@@ -38,12 +38,12 @@ def chart(report: Report, naming: Naming, figure: str) -> Chart | None:
     drawn = chosen(rows, figure)
     made = [point for entry in drawn for point in _points(entry, naming, figure)]
     middles = [one for one in made if one["kind"] == "p50"]
-    told = "; ".join(f"{one['series']} {one['time_s']:.3g} s" for one in middles)
+    told = "; ".join(f"{one['curve']} {one['time_s']:.3g} s" for one in middles)
     return Chart(
         figure.removesuffix("_s"),
         TITLES[figure],
         f"Distributions of {counted(len(drawn), 'row')}." + (f" Medians: {told}." if told else ""),
-        _spec(made, figure),
+        _spec(made, figure, naming),
         made,
         COLUMNS,
         caption=sentences(
@@ -80,7 +80,7 @@ def chosen(rows: list[Entry], figure: str) -> list[Entry]:
 def _points(entry: Entry, naming: Naming, figure: str) -> list[Point]:
     of = entry.distributions[figure]
     base = naming.point(entry)
-    base |= {"series": shown(f"{base['label']}, {base['detail']}"), "n": of.n}
+    base |= {"curve": shown(f"{naming.name(entry)}, {base['detail']}"), "n": of.n}
     count = len(of.values_s)
     # A distribution has one share for each value, so the curve passes through the middles of the steps.
     curve = [
@@ -96,18 +96,18 @@ def _marks(of: Distribution) -> list[tuple[float, float]]:
     return [(which, at) for which, at in known if which in MARKED]
 
 
-def _spec(made: list[Point], figure: str) -> Spec:
+def _spec(made: list[Point], figure: str, naming: Naming) -> Spec:
     log = is_log([one["time_s"] for one in made])
     largest = max(one["time_s"] for one in made)
     words = NUMBER if largest >= 1 else NUMBER.replace("datum.value", "(datum.value * 1000)")
     unit = "seconds" if largest >= 1 else "milliseconds"
-    names = list(dict.fromkeys(one["series"] for one in made))
+    curves = {one["curve"]: naming.colour(one["series"]) for one in made}
     x_scale = scale(log) if log else {"type": "linear", "zero": False, "nice": True}
     x = value("time_s", x_scale, axis(f"{TITLES[figure].lower()}, {unit}", log, words))
     y = value("share", {"domain": [0, 1]}, upright("share of samples", False, "format(datum.value, '.0%')"))
-    stroke = series_colour(names, of_lines=True)
+    stroke = curve_colour(curves)
     few = only("datum.kind === 'few'")
-    tooltip = tips(("series", "row"), ("share", "share", ".1%"), ("time_s", "seconds", ".4~g"), ("n", "samples", ","))
+    tooltip = tips(("curve", "row"), ("share", "share", ".1%"), ("time_s", "seconds", ".4~g"), ("n", "samples", ","))
     percentile = row_tips(("kind", "percentile"), ("time_s", "seconds", ".4~g"), ("n", "samples", ","))
     return whole(
         [
@@ -118,7 +118,7 @@ def _spec(made: list[Point], figure: str) -> Spec:
                     "x": x,
                     "y": y,
                     "stroke": stroke,
-                    "strokeDash": series_dash(names),
+                    "strokeDash": curve_dash(curves),
                     "detail": {"field": "key"},
                 }
                 | {"order": {"field": "share", "type": "quantitative"}},

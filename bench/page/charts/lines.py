@@ -32,7 +32,7 @@ def lines(found: Sequence[tuple[Entry, float]], naming: Naming, start: int = 0) 
         groups.setdefault(identity(entry), []).append((entry, value))
     made, order = [], start
     for members in groups.values():
-        head: str | None = naming.group(members[0][0])
+        head: str | None = naming.name(members[0][0])
         for entry, value in sorted(members, key=lambda one: (place(one[0]), one[1], one[0].key)):
             above = order if head else None
             order += 1 if head else 0

@@ -6,7 +6,7 @@ eyes (after Okabe and Ito) and have a contrast of 3 to 1 or more with their surf
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Spec = dict[str, Any]
@@ -134,6 +134,7 @@ _MANTISSA = "round(10 * datum.value / pow(10, floor(log(datum.value) / LN10 + 1e
 def axis(title: str, log: bool, words: str = NUMBER, **more: Any) -> Spec:
     """A value axis with few, short labels: of a logarithmic one at 1, 2 and 5."""
     if log:
+        title += " (log)"
         words = f"indexof([10, 20, 50], {_MANTISSA}) >= 0 ? {words} : ''"
     return {"title": title, "labelExpr": words, "tickCount": 5, "labelOverlap": "greedy", "labelSeparation": 6, **more}
 
@@ -170,11 +171,36 @@ DOLLAR_TIPS = (
 )
 
 
-def series_colour(names: Sequence[str] | None, legend: bool = True, of_lines: bool = False) -> Spec:
-    """Colours of series; None: as the data name them. The legend wraps at the width of the chart; `of_lines`: it shows
-    strokes."""
-    of_scale: Spec = {"range": PALETTE} if names is None else {"domain": list(names), "range": PALETTE[: len(names)]}
-    return _of_series(of_scale, names, legend, of_lines)
+def series_colour(names: Sequence[str], legend: bool = True, of_lines: bool = False) -> Spec:
+    """Colours of series. The legend wraps at the width of the chart; `of_lines`: it shows strokes."""
+    return _of_series({"domain": list(names), "range": PALETTE[: len(names)]}, names, legend, of_lines)
+
+
+def curve_colour(curves: Mapping[str, int], of_lines: bool = True) -> Spec:
+    """Colours of curves: each has that of its series, by its place, as in every other chart."""
+    of_scale = {"domain": list(curves), "range": [PALETTE[place % len(PALETTE)] for place in curves.values()]}
+    return _of_series(of_scale, list(curves), True, of_lines) | {"field": "curve"}
+
+
+def curve_dash(curves: Mapping[str, int]) -> Spec:
+    """Dashes of curves, in the same legend: those of the series, and others where two curves are of one."""
+    of_scale = {"domain": list(curves), "range": [DASHES[place] for place in _apart(curves, len(DASHES))]}
+    return _of_series(of_scale, list(curves), True, of_lines=True) | {"field": "curve"}
+
+
+def curve_shape(curves: Mapping[str, int]) -> Spec:
+    """Shapes of curves, alike."""
+    of_scale = {"domain": list(curves), "range": [SHAPES[place] for place in _apart(curves, len(SHAPES))]}
+    return _of_series(of_scale, list(curves), True) | {"field": "curve"}
+
+
+def _apart(curves: Mapping[str, int], count: int) -> list[int]:
+    """Each curve's place, where it is free, else the first that is."""
+    taken: list[int] = []
+    free = [one for one in range(count) if one not in curves.values()]
+    for place in curves.values():
+        taken.append(place % count if place % count not in taken or not free else free.pop(0))
+    return taken
 
 
 def series_shape(names: Sequence[str] | None, legend: bool = True) -> Spec:
@@ -184,17 +210,24 @@ def series_shape(names: Sequence[str] | None, legend: bool = True) -> Spec:
 
 
 def series_dash(names: Sequence[str] | None) -> Spec:
-    """Dashes of series, in the same legend."""
+    """Dashes of series, in the same legend; None: of curves, as the data name them."""
     of_scale: Spec = {"range": DASHES} if names is None else {"domain": list(names), "range": DASHES[: len(names)]}
-    return _of_series(of_scale, names, True, of_lines=True)
+    made = _of_series(of_scale, names, True, of_lines=True)
+    return made if names is not None else made | {"field": "curve"}
 
 
 def _of_series(of_scale: Spec, names: Sequence[str] | None, legend: bool, of_lines: bool = False) -> Spec:
-    columns = {"expr": f"max(1, floor(width / {_legend_width(names or ())}))"}
+    columns = {"expr": f"max(1, floor(({_OUTER} - {AXIS}) / {_legend_width(names or ())}))"}
     symbol = {"symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2} if of_lines else {"symbolSize": 90}
     limit = {"expr": "max(120, width - 34)"}
     shown = {"title": None, "columns": columns, "labelLimit": limit, **symbol} if legend else None
     return {"field": "series", "type": "nominal", "scale": of_scale, "legend": shown, "sort": None}
+
+
+AXIS = 60
+"""Pixels, at most, that an axis at the left takes from what a chart stands in."""
+_OUTER = "((containerSize()[0] || width) + 0 * width)"
+"""The width that layout does not change: columns that followed the plot's own would come too late for its height."""
 
 
 def _legend_width(names: Sequence[str]) -> int:

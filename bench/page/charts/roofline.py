@@ -33,7 +33,7 @@ def chart(report: Report, naming: Naming) -> Chart | None:
         "Decode rate against the physical limit",
         f"{counted(len(made), 'row')}: from {least['share_of_limit']:.0%} of the device's limit ({least['label']}, "
         f"{least['detail']}) to {best['share_of_limit']:.0%} ({best['label']}, {best['detail']}).",
-        _spec(made),
+        _spec(made, naming),
         made,
         COLUMNS,
         caption=sentences(
@@ -71,7 +71,6 @@ def _point(entry: Entry, naming: Naming) -> Point:
     assert limits is not None
     return {
         **naming.point(entry),
-        "series": naming.group(entry),
         "batch_size": entry.batch_size,
         FIELD: rate.value,
         f"{FIELD}_low": rate.low,
@@ -82,13 +81,12 @@ def _point(entry: Entry, naming: Naming) -> Point:
     }
 
 
-def _spec(made: list[Point]) -> Spec:
+def _spec(made: list[Point], naming: Naming) -> Spec:
     both = [one[FIELD] for one in made] + [one["limit_tokens_per_s"] for one in made]
     log = is_log(both)
     y_scale = scale(log, domainMin=min(both) * 0.8) if log else scale(log)
     # Room above the highest limit for its number.
     y_scale |= {"domainMax": max(both) * ((max(both) / min(both)) ** 0.14 if log else 1.16), "nice": False}
-    names = list(dict.fromkeys(one["series"] for one in made))
     x = {"field": "batch_size", "type": "ordinal", "axis": {"title": "batch size", "labelAngle": 0, "grid": False}}
     x["scale"] = {"paddingInner": 0.15, "paddingOuter": 0.1}
     aside = {"field": "slot", "type": "ordinal", "sort": "ascending"}
@@ -119,7 +117,7 @@ def _spec(made: list[Point]) -> Spec:
                 "mark": {"type": "rule", "color": MUTED, "strokeWidth": 2},
                 "encoding": {**across, "y": {**y, "field": f"{FIELD}_low"}, "y2": {"field": f"{FIELD}_high"}},
             },
-            marks(names, tooltip, {**across, "y": y}),
+            marks(naming.series, tooltip, {**across, "y": y}),
             {
                 "mark": {"type": "text", "angle": 270, "align": "left", "baseline": "middle", "dx": 5, "fontSize": 11},
                 "encoding": {**across, "y": limit, "text": share},

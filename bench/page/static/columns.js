@@ -107,6 +107,8 @@ const Columns = (() => {
 
   const VALUES = {
     number: (row) => plain(row.number, String(row.number)),
+    // Rows come in the order of the board.
+    place: (row) => (row.place ? { sort: row.number, text: row.place, spread: `in group ${row.group}`, values: [row.group, row.place] } : { ...EMPTY, values: [null, null] }),
     model: (row) => text(row.model),
     precision: (row) => text(row.precision),
     runner: (row) => text([row.runner, row.options].filter(Boolean).join(" ")),
@@ -183,6 +185,7 @@ const Columns = (() => {
 
   /** Headings in CSV of one column's values. */
   function headings(id, width) {
+    if (id === "place") return ["group", "place"];
     const error = ["same_top_1", "delta_nll", "kl_mean"].includes(id);
     return [id, error ? `${id}_se` : `${id}_low`, `${id}_high`].slice(0, width);
   }

@@ -181,9 +181,25 @@ const Controls = (() => {
     return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
   }
 
+  /* Options that the page was made with, without those that the controls stand in the place of. */
+  function stillMeant() {
+    const instead = {
+      usd_per_hour: ["--usd-per-hour", "--provider", "--price-kind"],
+      utilisation: ["--utilisation"],
+      mix: ["--blend"],
+      api: ["--api"],
+    };
+    const gone = Object.keys(instead).flatMap((name) => (state[name] === null ? [] : instead[name]));
+    return page.options.filter(([name]) => !gone.includes(name));
+  }
+
+  function option([name, value]) {
+    return value === "" ? name : `${name} ${quoted(value)}`;
+  }
+
   /** What to type for the same dollars. */
   function command() {
-    const words = ["bench report", ...page.runs.map((run) => quoted(run))];
+    const words = ["bench report", ...page.runs.map((run) => quoted(run)), ...stillMeant().map(option)];
     if (state.usd_per_hour !== null) words.push(`--usd-per-hour ${state.usd_per_hour}`);
     if (state.utilisation !== null) words.push(`--utilisation ${Number(state.utilisation.toPrecision(12))}`);
     if (state.mix !== null) words.push(`--blend ${mixName}`);

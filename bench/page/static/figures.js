@@ -121,5 +121,18 @@ const Figures = (() => {
     return Promise.all([...document.querySelectorAll("figure.chart")].map(draw));
   }
 
-  return { start, update, drawAll, csv };
+  /** Paper that cannot wait gets a table of the points of whatever is not drawn. */
+  function standIn() {
+    for (const figure of document.querySelectorAll("figure.chart")) {
+      if (figure.querySelector(".drawing").classList.contains("drawn")) continue;
+      data(figure.dataset.chart);
+      figure.classList.add("undrawn");
+    }
+  }
+
+  function standDown() {
+    for (const figure of document.querySelectorAll("figure.undrawn")) figure.classList.remove("undrawn");
+  }
+
+  return { start, update, drawAll, standIn, standDown, csv };
 })();

@@ -4,12 +4,15 @@ const Page = (() => {
 
   const { make, visible } = Dom;
   const at = (id) => document.getElementById(id);
-  const page = { rows: [], columns: [], sets: [], notes: [], runs: [], leaderboard: false };
+  const page = { rows: [], columns: [], sets: [], notes: [], runs: [], options: [], leaderboard: false };
 
   function start() {
     const payload = Payload.read("payload");
     Object.assign(page, payload, { rows: Payload.unpack(payload.rows, payload.count) });
     page.rows.forEach((row, index) => (row.number = index + 1));
+    payload.places.of.forEach((own, index) => {
+      if (own) Object.assign(page.rows[index], { group: own[0], place: own[1], group_heading: payload.places.headings[own[0]] });
+    });
     page.state = Controls.state;
     page.said = said;
     page.copyButton = copyButton;
@@ -58,8 +61,12 @@ const Page = (() => {
 
   function answer() {
     const state = Controls.state();
-    const said_ = isAsReported() ? page.headline : Headline.headline(page.rows, state);
-    const [lead, caveats] = split(visible(said_));
+    // Groups of a leaderboard are not held against each other: its sentence and places stay those that were ranked.
+    const isRanked = page.leaderboard && !isAsReported();
+    const said_ = isAsReported() || isRanked ? page.headline : Headline.headline(page.rows, state);
+    const [lead, rest] = split(visible(said_));
+    const caveats = isRanked ? `This is as it was ranked, at the prices that were given. ${rest}` : rest;
+    if (at("as-ranked")) at("as-ranked").hidden = !isRanked;
     at("answer").replaceChildren(make("bdi", {}, lead));
     at("answer").classList.toggle("long", lead.length > LONG);
     at("caveats").replaceChildren(make("bdi", {}, caveats));
@@ -174,10 +181,15 @@ const Page = (() => {
     });
     let opened = [];
     window.addEventListener("beforeprint", () => {
+      // The browser's own command gives no time to draw: what is not drawn yet says so, with its points in its place.
+      Figures.standIn();
       opened = [...document.querySelectorAll("details[data-print]:not([open])")];
       opened.forEach((one) => (one.open = true));
     });
-    window.addEventListener("afterprint", () => opened.forEach((one) => (one.open = false)));
+    window.addEventListener("afterprint", () => {
+      opened.forEach((one) => (one.open = false));
+      Figures.standDown();
+    });
   }
 
   function run() {

@@ -21,6 +21,7 @@ const Table = (() => {
   /** `whole`: rows, columns, sets, notes, state(). `wanted`: what a link asks for; `changed` is called after a change. */
   function start(whole, wanted, changed) {
     page = whole;
+    if (page.leaderboard) INITIAL.sort = "place";
     asked = { ...INITIAL, ...wanted };
     offer();
     const again = () => {
@@ -28,6 +29,7 @@ const Table = (() => {
       update();
       changed();
     };
+    isNarrow.addEventListener("change", update);
     let waiting = 0;
     at("find").addEventListener("input", () => {
       clearTimeout(waiting);
@@ -148,15 +150,67 @@ const Table = (() => {
     return known.get(id);
   }
 
-  function columns() {
-    const several = { runner: (row) => `${row.runner} ${row.options}`, machine: (row) => row.machine };
+  /* What names a row. Where all rows agree in one, it stands above the table instead of in a column. */
+  const NAMES = {
+    model: (row) => row.model,
+    runner: (row) => [row.runner, row.options].filter(Boolean).join(" "),
+    machine: (row) => row.hardware,
+    lengths: (row) => lengths(row.workload),
+  };
+  /* Places and machines take their room. */
+  const BOARD_LACKS = ["number", "ratio", "ttft_s", "output_tokens_per_s"];
+  const isRanked = (id) => page.leaderboard && id === page.ranked;
+  const ALWAYS = ["number", "model", "verdict", "usd_per_mtok"];
+  const agreed = new Map();
+
+  /* Of "batch 12, 32 in, 16 out" what follows the batch or the level. */
+  function lengths(workload) {
+    const end = workload.indexOf(", ");
+    return end < 0 ? "" : workload.slice(end + 2);
+  }
+
+  /** What all rows share of a name; null where they differ. */
+  function common(name) {
+    if (!agreed.has(name)) {
+      const first = page.rows.length > 1 ? NAMES[name](page.rows[0]) : null;
+      agreed.set(name, first && page.rows.every((row) => NAMES[name](row) === first) ? first : null);
+    }
+    return agreed.get(name);
+  }
+
+  const isWhole = () => asked.set === "all";
+
+  /** Those of the chosen set that hold something; `whole`: also those that say the same in every row, as CSV has them. */
+  function columns(whole = isWhole()) {
     return page.columns.filter((one) => {
-      if (asked.set !== "all" && !one.sets.includes(asked.set)) return false;
-      if (several[one.id] && asked.set !== "all" && !(page.leaderboard && one.id === "machine")) {
-        return new Set(page.rows.map(several[one.id])).size > 1;
-      }
-      return ["number", "model", "verdict", "usd_per_mtok"].includes(one.id) || hasValues(one.id);
+      if (isRanked(one.id)) return true;
+      if (!isWhole() && !one.sets.includes(asked.set)) return false;
+      if (!whole && NAMES[one.id] && common(one.id) !== null) return false;
+      if (!whole && one.id === "machine" && isBeneath(one.id)) return false;
+      if (!whole && page.leaderboard && asked.set === "essential" && BOARD_LACKS.includes(one.id)) return false;
+      return ALWAYS.includes(one.id) || hasValues(one.id);
     });
+  }
+
+  /* With the essential columns, runner and machine stand below the name: columns of their own push the dollars out. */
+  function isBeneath(id) {
+    return asked.set === "essential" && !(page.leaderboard && id === "machine") && common(id) === null;
+  }
+
+  const isNarrow = window.matchMedia("(max-width: 40rem)");
+  const FIRST = ["place", "model", "usd_per_mtok", "break_even", "verdict"];
+
+  /* A phone shows three columns beside each other: what a row is called, and what it costs. */
+  function dollarsFirst(all) {
+    const named = all.find((one) => one.id === "model") || all.find((one) => one.id === "precision");
+    const rank = (one) => (one === named ? 1 : FIRST.includes(one.id) ? FIRST.indexOf(one.id) : FIRST.length);
+    return [...all].sort((one, other) => rank(one) - rank(other));
+  }
+
+  function sayShared() {
+    const said = isWhole() ? [] : Object.keys(NAMES).map(common).filter(Boolean);
+    at("shared").hidden = !said.length;
+    at("shared").replaceChildren("In every row: ", ...said.flatMap((one, index) => [index ? " · " : "", Dom.name(one, 60)]));
   }
 
   /** Draws it again: after a filter, a sort, or a move of the controls. */
@@ -164,10 +218,11 @@ const Table = (() => {
     select();
     const last = Math.max(0, Math.ceil(found.length / PAGE) - 1);
     place = Math.min(Math.max(place, 0), last);
-    const wanted = columns();
+    const wanted = isNarrow.matches ? dollarsFirst(columns()) : columns();
     if (wanted.map((one) => one.id).join() !== shown.map((one) => one.id).join()) {
       shown = wanted;
       at("head").replaceChildren(make("tr", {}, shown.map(heading)));
+      sayShared();
     }
     for (const one of at("head").querySelectorAll("th")) {
       const isIt = one.dataset.column === asked.sort;
@@ -176,7 +231,12 @@ const Table = (() => {
     }
     filled.clear();
     const state = page.state();
-    const lines = found.slice(place * PAGE, (place + 1) * PAGE).flatMap((row) => drawn(row, state));
+    let last_ = null;
+    const lines = found.slice(place * PAGE, (place + 1) * PAGE).flatMap((row) => {
+      const isNew = asked.sort === "place" && row.group !== last_;
+      last_ = row.group;
+      return isNew ? [groupLine(row), ...drawn(row, state)] : drawn(row, state);
+    });
     if (!lines.length) lines.push(make("tr", {}, make("td", { colspan: shown.length, class: "nothing" }, page.rows.length ? "No row matches these filters." : "There are no rows.")));
     at("body").replaceChildren(...lines);
     count(last);
@@ -185,7 +245,8 @@ const Table = (() => {
   function heading(one) {
     const button = make("button", { type: "button", class: "sort", "data-column": one.id, title: one.meaning, onclick: headings }, make("span", { class: "heading" }, one.heading));
     if (one.unit) button.append(" ", make("span", { class: "unit" }, one.unit));
-    return make("th", { scope: "col", "data-column": one.id, class: one.numeric ? "number" : null }, button);
+    const isName = one === nameColumn();
+    return make("th", { scope: "col", "data-column": one.id, class: isName ? "name" : one.numeric ? "number" : null }, button);
   }
 
   function count(last) {
@@ -204,6 +265,11 @@ const Table = (() => {
     if (only) at("only-text").textContent = only.label;
     const isFiltered = only || asked.words || asked.model || asked.precision || asked.machine || asked.verdict;
     at("clear-filters").hidden = !isFiltered;
+  }
+
+  function groupLine(row) {
+    const said = row.group ? [make("strong", {}, `Group ${row.group}`), " ", Dom.name(row.group_heading, 200)] : ["Without a place"];
+    return make("tr", { class: "group" }, make("th", { scope: "rowgroup", colspan: shown.length }, make("span", { class: "group-heading" }, ...said)));
   }
 
   function drawn(row, state) {
@@ -248,28 +314,40 @@ const Table = (() => {
   }
 
   function cellOf(one, row, state) {
-    if (one.id === "model") return modelCell(row);
+    if (one === nameColumn()) return nameCell(one, row);
     if (one.id === "verdict") return make("td", {}, badge(row));
     const cell = Columns.cell(one.id, row, state);
     const made = make("td", { class: one.numeric ? "number" : null, title: cell.title, "data-column": one.id });
-    if (cell.name !== undefined) made.append(Dom.name(cell.name));
+    if (one.id === "workload" && !isWhole()) {
+      made.append(Dom.name(row.workload.split(", ")[0]));
+      if (!common("lengths")) made.append(make("span", { class: "beneath" }, Dom.name(lengths(row.workload), 60)));
+    }
+    else if (cell.name !== undefined) made.append(Dom.name(cell.name));
     else if (one.id === "usd_per_mtok" && cell.sort === null) made.append(make("span", { class: "why" }, Dom.name(Columns.whyNoDollars(row), 80)));
     else made.append(make("span", { class: "value" }, visible(cell.text)));
-    if (cell.spread) made.append(" ", make("span", { class: "spread" }, cell.spread));
+    // Under the heading of its group a place needs no group.
+    if (cell.spread && !(one.id === "place" && asked.sort === "place")) made.append(" ", make("span", { class: "spread" }, cell.spread));
     return made;
   }
 
-  function modelCell(row) {
+  /* The heading of a row: the model, or where all are of one, the precision. */
+  function nameColumn() {
+    return shown.find((one) => one.id === "model") || shown.find((one) => one.id === "precision");
+  }
+
+  function nameCell(one, row) {
     const isOpen = String(opened.has(row.number));
     const button = make(
       "button", { type: "button", class: "toggle", "aria-expanded": isOpen, onclick: () => toggle(row) },
       make("span", { class: "visually-hidden" }, `Details of row ${row.number}`),
     );
-    const made = make("th", { scope: "row" }, make("div", { class: "model" }, button, make("span", {}, Dom.name(row.model, 60))));
+    const made = make("th", { scope: "row", "data-column": one.id }, make("div", { class: "model" }, button, make("span", {}, Dom.name(row[one.id], 60))));
     const tags = [];
     if (row.random_weights && !row.model.includes("random")) tags.push(make("span", { class: "tag" }, "random weights"));
     if (row.kind === "imported") tags.push(make("span", { class: "tag origin" }, "from ", Dom.name(row.origin.tool, 40)));
     if (tags.length) made.firstChild.lastChild.append(" ", ...tags);
+    const beneath = ["runner", "machine"].filter(isBeneath).map((name) => NAMES[name](row)).filter(Boolean);
+    if (beneath.length) made.firstChild.lastChild.append(make("span", { class: "beneath" }, Dom.name(beneath.join(", "), 60)));
     return made;
   }
 
@@ -296,9 +374,10 @@ const Table = (() => {
   /** Every row that the filters leave, of the columns that are shown; SI units, nothing rounded. */
   function csv() {
     const state = page.state();
-    const width = new Map(shown.map((one) => [one.id, found.length ? Columns.cell(one.id, found[0], state).values.length : 1]));
-    const lines = found.map((row) => shown.flatMap((one) => Columns.cell(one.id, row, state).values));
-    return Dom.csv([shown.flatMap((one) => Columns.headings(one.id, width.get(one.id))), ...lines]);
+    const all = columns(true);
+    const width = new Map(all.map((one) => [one.id, found.length ? Columns.cell(one.id, found[0], state).values.length : 1]));
+    const lines = found.map((row) => all.flatMap((one) => Columns.cell(one.id, row, state).values));
+    return Dom.csv([all.flatMap((one) => Columns.headings(one.id, width.get(one.id))), ...lines]);
   }
 
   /** Only these rows, until "all rows" is pressed. */

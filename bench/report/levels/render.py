@@ -11,7 +11,7 @@ from bench.report.levels.level import Levels, LevelTable
 from bench.report.levels.plain import document, flat
 from bench.report.levels.sweep import sentences
 from bench.report.levels.why import profile_table
-from bench.report.render import as_csv, escaped, grid
+from bench.report.render import as_csv, escaped, grid, on_screen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,7 +67,7 @@ def _terminal(of: LevelTable, width: int | None) -> str:
         console.print()
     for note in of.notes:
         console.print(f"• {note}")
-    return "\n".join(line.rstrip() for line in buffer.getvalue().split("\n")).rstrip("\n") + "\n"
+    return on_screen(buffer.getvalue().rstrip() + "\n")
 
 
 def _lists(of: LevelTable) -> list[tuple[str, list[str]]]:

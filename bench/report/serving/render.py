@@ -1,12 +1,10 @@
 """Rows under load as text: terminal, Markdown, CSV or JSON."""
 
 import io
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.cost.printable import unprintable
-from bench.report.render import as_csv, escaped, grid
+from bench.report.render import as_csv, escaped, grid, json_text, on_screen, shown
 from bench.report.serving import frontier_chart, table
 from bench.report.serving.footnotes import footnotes
 from bench.report.serving.frontier import Family, families
@@ -35,7 +33,7 @@ def render_serving(rows: Sequence[ServingRow], form: str, width: int | None = No
     rows, but for the frame of csv and json.
     """
     if form == "json":
-        return json.dumps(document(rows), indent=1, ensure_ascii=False) + "\n"
+        return json_text(document(rows))
     if form == "csv":
         return as_csv([flat(row) for row in rows])
     if not rows:
@@ -83,16 +81,7 @@ def terminal(rows: Sequence[ServingRow], width: int | None, percentiles: bool = 
             console.print(line + "\n")
     for note in footnotes(rows):
         console.print(f"• {note}")
-    return "\n".join(shown(line).rstrip() for line in buffer.getvalue().split("\n")).rstrip("\n") + "\n"
-
-
-def shown(line: str) -> str:
-    """The line with a mark for each character that a terminal obeys instead of showing: a server's words are not ours.
-
-    >>> shown("\x1b[31mred")
-    '�[31mred'
-    """
-    return "".join("\ufffd" if unprintable(one) else one for one in line) if unprintable(line) else line
+    return on_screen(buffer.getvalue().rstrip() + "\n")
 
 
 def _parts(rows: Sequence[ServingRow], columns: Sequence[table.Column], console: "Console") -> list[list[table.Column]]:

@@ -12,7 +12,7 @@ from bench.metrics.statistics import Estimate
 from bench.models import catalogue
 from bench.report.serving.frontier import good_usd
 from bench.report.serving.row import ServingDollars, ServingRow, engine_text, load_text
-from bench.report.table import MS, NONE, number, percent, spread
+from bench.report.table import MS, NONE, number, percent, shortened, spread
 from bench.schema.precision import label
 
 Text = Callable[[ServingRow], str]
@@ -32,6 +32,7 @@ def model(row: ServingRow) -> str:
     """The model, or what the server calls it where the config does not say."""
     named = catalogue.label(row.cell.model)
     served = row.servings[0].capabilities.served_model if row.servings else ""
+    served = shortened(catalogue.one_line(served))
     return served or named if row.cell.precision.name == "served" else named
 
 
