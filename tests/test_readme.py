@@ -75,6 +75,18 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
         assert "ttft_s.p90<=0.5" in done.stdout
     elif words[1] == "run":
         _check_quickstart(done.stdout, done.stderr, place)
+    elif words[-1] == "report.html":
+        page = (place / "report.html").read_text()
+        assert "smollm2-135m" in page
+        assert "Content-Security-Policy" in page
+        assert done.stdout.startswith("wrote report.html")
+    elif words[1] == "publish":
+        folder = place / "published" / "my-machine"
+        assert {"README.md", "MANIFEST.json", "report.html", "table.tex"} <= {one.name for one in folder.iterdir()}
+        assert (folder / "runs" / "quickstart" / "records.jsonl").is_file()
+    elif "latex" in words:
+        assert "\\toprule" in done.stdout
+        assert "nf4" in done.stdout
     elif "--out" in words:
         assert (place / "quickstart.csv").read_text().count("\n") == 4
     elif words[1] == "report":

@@ -113,10 +113,12 @@ def report(
         text = one_table(load.assembled(found), shown, columns, sort)
     else:
         text = _text(found, shown, percentiles)
-    if out is not None:
-        write_text(out, text)
-    else:
+    if out is None:
         print(text, end="")
+    else:
+        write_text(out, text)
+        if shown == "page":
+            print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser; it needs nothing else")
     if strict:
         check_strictly([*found.batches, *found.loads])
 

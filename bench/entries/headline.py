@@ -168,7 +168,7 @@ def against(best: Candidate, asked: Asked, api: str | None) -> str:
         return f"it is compared with no API{'' if api is None else f', {shown(api)} neither'}"
     stale = ", a price that nobody has confirmed for 90 days" if best.api.stale else ""
     own = best.api.tokens_per_own
-    counted = "" if own is None or abs(own - 1) < 0.01 else f", {number(own)} of its own for each of them"
+    counted = "" if own is None or abs(own - 1) < 0.01 else f" (it counts {number(own)} for each of ours)"
     same = "the same tokens" if asked.mix is None else "that mix"
     return f"{shown(best.api.api)} costs ${number(usd)} for {same}{counted}{stale}; {outcome(best, best.api, asked)}"
 

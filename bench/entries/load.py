@@ -13,7 +13,7 @@ from bench.entries.runs import Warn, folder_of, loads_of, read_run
 from bench.errors import InputError
 from bench.plan.folder import read_plan
 from bench.report import footnotes, table
-from bench.report.rows import Row
+from bench.report.rows import Row, collector_off
 from bench.report.serving.row import ServingRow
 from bench.schema import CostChoices, Environment, Record, Slo
 
@@ -55,6 +55,7 @@ class Loaded:
         return [one for run in self.runs for one in run.imports]
 
 
+@collector_off()
 def read(
     runs: Sequence[Path],
     given: Choose,
@@ -110,6 +111,7 @@ def report(runs: Sequence[Path], given: Choose, warn: Warn, *, title: str | None
     return assembled(read(runs, given, warn, **how), title)
 
 
+@collector_off()
 def assembled(loaded: Loaded, title: str | None = None) -> Report:
     """The report of what was read; its title is the names of the runs where none is given."""
     entries: list[Entry] = []

@@ -19,6 +19,7 @@ from bench.page.charts.look import css as chart_colours
 from bench.page.places import Place, for_page
 from bench.page.shown import cut, visible
 from bench.page.vega import bundle, licence
+from bench.report.rows import collector_off
 
 HERE = Path(__file__).parent
 SCRIPTS = (
@@ -39,6 +40,7 @@ def write(report: Report, path: Path, *, leaderboard: bool = False) -> None:
     path.write_text(render(report, leaderboard=leaderboard), encoding="utf-8", errors="replace", newline="\n")
 
 
+@collector_off()
 def render(
     report: Report, *, leaderboard: bool = False, places: Sequence[Place | None] = (), ranked: str = "usd_per_mtok"
 ) -> str:

@@ -138,7 +138,7 @@ const Headline = (() => {
     }
     const stale = api.stale ? ", a price that nobody has confirmed for 90 days" : "";
     const own = api.tokens_per_own;
-    const counted = !known(own) || Math.abs(own - 1) < 0.01 ? "" : `, ${Numbers.number(own)} of its own for each of them`;
+    const counted = !known(own) || Math.abs(own - 1) < 0.01 ? "" : ` (it counts ${Numbers.number(own)} for each of ours)`;
     const same = known(asked.mix) ? "that mix" : "the same tokens";
     return `${shown(api.api)} costs $${Numbers.number(usd)} for ${same}${counted}${stale}; ${outcome(best)}`;
   }
