@@ -162,6 +162,7 @@ def _kill_often(folder: Path, kills: int, seed: int, precisions: str) -> Counter
     return victim.hits
 
 
+@pytest.mark.slow
 def test_five_kills_at_random_moments(tmp_path: Path) -> None:
     hits = _kill_often(tmp_path, kills=5, seed=1, precisions="[fp32, bf16]")
     assert sum(hits.values()) >= 5

@@ -78,6 +78,7 @@ def test_full_while_a_child_measures(disk: Path, tmp_path: Path) -> None:
     _completes(disk, config, before, ["ok", "ok"])
 
 
+@pytest.mark.slow
 def test_a_child_that_fails_on_a_full_disk_is_not_judged(disk: Path, tmp_path: Path) -> None:
     """It may have failed because of the disk: no record, and it is measured when there is room."""
     config = fake_config(tmp_path, runners="{name: fake, load_s: 1.5, trouble: [crash, exit]}", precisions="[fp32]")

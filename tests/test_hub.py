@@ -104,7 +104,7 @@ def run(tmp_path: Path, hub: str, name: str, revision: str = "main") -> Any:
     )
 
 
-@pytest.mark.parametrize("revision", ["main", COMMIT])
+@pytest.mark.parametrize("revision", ["main", pytest.param(COMMIT, marks=pytest.mark.slow)])
 def test_a_hub_id_is_fetched_before_the_run_and_its_commit_recorded(tmp_path: Path, hub: str, revision: str) -> None:
     Hub.asked.clear()
     done = run(tmp_path, hub, NAME, revision)

@@ -284,6 +284,7 @@ def test_charts_are_drawn_and_follow(seen: Seen, tmp_path: Path) -> None:
     figure.scroll_into_view_if_needed()
     figure.locator(".drawing svg").wait_for()
     figure.locator("summary").click()
+    figure.locator(".points td").first.wait_for()
     before = figure.locator(".points").inner_text()
     assert "points" in before.splitlines()[0]
     page.fill("#price", "7")

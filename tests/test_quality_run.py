@@ -260,6 +260,7 @@ def test_logits_that_are_nan_are_a_verdict(run: Run) -> None:
     assert "no level gave every token a finite probability" in " ".join(levels.stdout.split())
 
 
+@pytest.mark.slow
 def test_arms_and_several_models_share_one_pass_a_level(run: Run) -> None:
     other = run.place / "a|b <i>\"c',\n[bold]"
     other.mkdir()
@@ -278,7 +279,10 @@ def test_arms_and_several_models_share_one_pass_a_level(run: Run) -> None:
 def _started(run: Run, until: Callable[[], bool]) -> subprocess.Popen[str]:
     """A run with children of its own, as soon as `until` holds."""
     words = command("run", run.place / "q.yaml", "--out", run.folder)
+    # A shell that started these tests in the background has them ignore Ctrl-C, and a child would inherit that.
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, usual)
     end = time.monotonic() + 60
     while not until():
         assert process.poll() is None, process.communicate()

@@ -202,6 +202,7 @@ def test_ctrl_c_before_the_load_ends_at_once_and_leaves_nothing(tmp_path: Path, 
     assert not list(out.glob("traces/*"))
 
 
+@pytest.mark.slow
 def test_a_limit_on_money_holds_over_calls_and_kills(tmp_path: Path) -> None:
     with mock(ttft_s=0.01, itl_s=0.005) as server:
         out, path = tmp_path / "out", config(tmp_path, at(server), "{duration_s: 20}", "8")
