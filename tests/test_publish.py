@@ -234,6 +234,10 @@ def test_hostile_text_is_text_in_the_readme(tmp_path: Path) -> None:
 # What is kept out of it
 
 
+ADMIN = "/root"
+"""The one home folder that is not below a folder of homes."""
+
+
 def telling() -> Record:
     """A record that names a home folder, a user, a private address and this working folder wherever it can."""
     options = Endpoint(
@@ -243,7 +247,7 @@ def telling() -> Record:
         source="/home/alice/models/tiny",
         runner=RunnerChoice(name="transformers", options=options.model_dump(exclude_none=True)),
     )
-    log = ["at http://gpu-box.internal:9000/x", f"in {Path.cwd()}/models/y", "from /root/.cache/z and /Users/eve/w"]
+    log = ["at http://gpu-box.internal:9000/x", f"in {Path.cwd()}/models/y", f"from {ADMIN}/.cache/z and /Users/eve/w"]
     return samples.failed_record(reason="no /home/alice/models/tiny here", of=cell, log_tail=log).model_copy(
         update={"command": "bench run /home/alice/c.yaml", "cell": cell}
     )

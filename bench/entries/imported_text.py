@@ -14,6 +14,7 @@ from bench.entries.entry import Entry
 from bench.entries.plain import as_plain
 from bench.entries.priced import Asked, Priced
 from bench.metrics.statistics import Estimate
+from bench.models.catalogue import one_line
 from bench.report.figures import blend_key, with_interval
 from bench.report.footnotes import ranges
 from bench.report.render import escaped, grid, on_screen
@@ -111,7 +112,7 @@ def columns(entries: Sequence[Entry], blends: Sequence[str] = ()) -> tuple[list[
         if found == {NONE} and heading not in ALWAYS:
             continue
         if group == "name" and len(found) == 1 and heading not in ALWAYS:
-            said.append(_line(found.pop()))
+            said.append(one_line(found.pop()))
         else:
             kept.append(column)
     return kept, " · ".join(said)
@@ -119,14 +120,9 @@ def columns(entries: Sequence[Entry], blends: Sequence[str] = ()) -> tuple[list[
 
 def table(entries: Sequence[Entry], shown: Sequence[Column]) -> tuple[list[str], list[tuple[str, ...]], list[int]]:
     """Headings, lines, and which columns stand to the left."""
-    lines = [(str(place), *(_line(text(one)) for _, _, text in shown)) for place, one in enumerate(entries, 1)]
+    lines = [(str(place), *(one_line(text(one)) for _, _, text in shown)) for place, one in enumerate(entries, 1)]
     left = [place for place, (heading, _, _) in enumerate(shown, 1) if heading in TEXTS]
     return ["#", *(heading for heading, _, _ in shown)], lines, left
-
-
-def _line(text: str) -> str:
-    """On one line, whatever the file said."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def notes(entries: Sequence[Entry]) -> list[str]:
@@ -134,7 +130,7 @@ def notes(entries: Sequence[Entry]) -> list[str]:
     found: dict[str, list[int]] = {}
     for place, one in enumerate(entries, 1):
         for text in _said(one):
-            found.setdefault(_line(text), []).append(place)
+            found.setdefault(one_line(text), []).append(place)
     return [text if len(about) == len(entries) else f"{text} [{ranges(about)}]" for text, about in found.items()]
 
 
@@ -165,7 +161,7 @@ def render(entries: Sequence[Entry], form: str, width: int | None = None, blends
         console.print(grid(*table(entries, part)))
         console.print()
     if answer:
-        console.print(_line(answer) + "\n")
+        console.print(one_line(answer) + "\n")
     for note in notes(entries):
         console.print(f"• {note}")
     return on_screen(buffer.getvalue())
