@@ -96,7 +96,7 @@ prepare_environment() {
   local extra="${1:-}" wanted stamp
   wanted="$(cat "$root/pyproject.toml" "$root/constraints.txt" | cksum | tr ' ' -)"
   stamp="$venv/.ready-${extra:-run}"
-  case "$extra" in *[!a-z0-9,-]*) echo "error: BENCH_EXTRAS: '$extra'; write names with commas, such as llama-cpp" >&2; return 2 ;; esac
+  case "$extra" in *[!a-z0-9,-]*) echo "error: BENCH_EXTRAS: '$extra'; write names with commas, such as llamacpp" >&2; return 2 ;; esac
   # The environment of the tests holds all that a run needs.
   if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] || [ "$(cat "$venv/.ready-test" 2>/dev/null)" = "$wanted" ]; then
     return

@@ -222,7 +222,7 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr(llama_cpp, "find_spec", lambda _: None)
-    with pytest.raises(UnsupportedError, match=r"pip install 'llm-cost-bench\[llama-cpp\]'"):
+    with pytest.raises(UnsupportedError, match=r"pip install 'llm-cost-bench\[llamacpp\]'"):
         made("llama.cpp", gguf, AS_STORED)
     launch = Launch(weights.find(folder, print), BF16, 8123)
     with pytest.raises(UnsupportedError, match="no vllm here"):

@@ -63,7 +63,8 @@ class Measured:
         if under_load.is_cut_short(record):
             return
         self.replicates.add(record.replicate)
-        self.spent_s += record.elapsed_s or 0.0
+        prepare_s = None if record.measurement is None else record.measurement.prepare_s
+        self.spent_s += (record.elapsed_s or 0.0) - (prepare_s or 0.0)
         self._asked_at = -1
         problem = _problem(record)
         times = None if problem is not None else _times(record, folder)

@@ -117,6 +117,7 @@ def _result(
         assert isinstance(runner, runners.Serves)
         served = conductor.serve(job, runner.endpoint(), announce, live, stop_asked)
         return Message(status="ok", serving=served)
+    prepare_s = offline.prepared(runner, announce)
     if job.purpose == "quality":
         from bench.measure import quality  # torch, which a runner that loads nothing can do without
 
@@ -126,7 +127,8 @@ def _result(
 
         return Message(status="ok", profile=profile.profile(job, runner, announce))
     measured = offline.measure(job.cell, job.replicate, runner, announce)
-    return Message(status="ok", measurement=_counted(job, runner, measured))
+    said = {"prepare_s": prepare_s}
+    return Message(status="ok", measurement=_counted(job, runner, measured.model_copy(update=said)))
 
 
 def _counted(job: Job, runner: runners.Runner, measured: Measurement) -> Measurement:

@@ -19,7 +19,7 @@ from statistics import median
 from typing import TypeVar
 
 from bench.errors import BrokenContractError, InputError, UnsupportedError
-from bench.runners import CountsEnergy, KeepsPrefix, Runner
+from bench.runners import CountsEnergy, KeepsPrefix, Prepares, Runner
 from bench.schema import Cell, Energy, Measurement, Memory, ModelFacts, Protocol, Round, Window
 from bench.sensors import busy, edges
 from bench.sensors.energy import EnergyMeter
@@ -108,6 +108,15 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
         memory=memory,
         prompt_seed=draw.seed,
     )
+
+
+def prepared(runner: Runner, announce: Announce) -> float | None:
+    """Seconds that it took to make what is kept for later runs; None where there was nothing to make."""
+    if not isinstance(runner, Prepares):
+        return None
+    announce("preparing", None)
+    start = time.perf_counter_ns()
+    return _since(start) if runner.prepare() else None
 
 
 def worthwhile_rounds(protocol: Protocol, start_s: float, round_s: float) -> int:

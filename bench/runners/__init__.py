@@ -1,5 +1,7 @@
 """Engines, one file each: `bench/runners/NAME.py` holds a class `Runner`; its file name is its name.
 
+A dot in a name is an underscore in the file's: `llama.cpp` is `llama_cpp.py` (or a folder of that name).
+
 Packages outside add runners through the entry-point group `bench.runners` (name → class). Nothing else in the project
 knows a runner's name. `docs/adding-a-runner.md` shows a whole one.
 """
@@ -67,6 +69,32 @@ class Runner(Protocol):
 
     def out_of_memory(self, error: BaseException) -> bool:
         """Whether `error` is this engine's way of saying that memory ran out."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A runner that makes something once and keeps it, such as a converted checkpoint."""
+
+    def prepare(self) -> bool:
+        """Make what `load` needs and is not there yet. Called before anything is timed; returns whether it was made.
+
+        Raises what `load` raises.
+        """
+        ...
+
+
+@runtime_checkable
+class Schedules(Protocol):
+    """A runner whose engine can schedule a batch continuously: rows begin as others end."""
+
+    def generate_continuously(
+        self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: OnStep
+    ) -> Sequence[Sequence[int]]:
+        """Exactly `output_tokens` for each prompt, in whatever order the engine sees fit; shape (B, N).
+
+        Calls `on_step(rows)` each time that tokens of so many rows are on the host: Σ rows = B · N, rows ≤ B.
+        """
         ...
 
 
@@ -169,7 +197,7 @@ def serves(kind: Any) -> bool:
 @cache
 def shipped() -> list[str]:
     """Runners that come with this package."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(module.name.replace("_", ".") for module in pkgutil.iter_modules(__path__))
 
 
 def names() -> list[str]:
@@ -180,7 +208,7 @@ def names() -> list[str]:
 def find(name: str) -> type[Runner]:
     """The class of a runner. Raises InputError with the nearest names when there is none."""
     if name in shipped():
-        return importlib.import_module(f"{__name__}.{name}").Runner  # type: ignore[no-any-return]
+        return importlib.import_module(f"{__name__}.{name.replace('.', '_')}").Runner  # type: ignore[no-any-return]
     for point in entry_points(group=GROUP, name=name):
         try:
             return point.load()  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ Models here ignore unknown keys, so that a record written by a newer version sti
 `extra="forbid"` (`bench/plan/`), so that a misspelt key never becomes a silent default.
 """
 
-from bench.schema.choices import Model, Protocol, RunnerChoice, Sampling, Sweep, Workload
+from bench.schema.choices import Machine, Model, Protocol, RunnerChoice, Sampling, Sweep, Workload
 from bench.schema.cost import Attribution, CostChoices, OneOff, Owned, PriceKind
 from bench.schema.imported import Imported, ImportedDoubt, ImportedFigure
 from bench.schema.machine import Accelerator, Ceiling, Ceilings, DeviceState, Edge, Environment
@@ -18,6 +18,7 @@ from bench.schema.precision import (
     PRECISIONS,
     Checkpoint,
     FourBit,
+    Gguf,
     Hqq,
     Int8,
     KvCache,
@@ -94,6 +95,7 @@ __all__ = [
     "Environment",
     "Failure",
     "FourBit",
+    "Gguf",
     "Hqq",
     "Imported",
     "ImportedDoubt",
@@ -105,6 +107,7 @@ __all__ = [
     "Lengths",
     "Live",
     "LoadKind",
+    "Machine",
     "ManagedServer",
     "Measurement",
     "Memory",

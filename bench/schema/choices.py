@@ -1,6 +1,6 @@
 """Written by people: what to measure, how often, and at which prices."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -30,6 +30,28 @@ class RunnerChoice(Noun):
 
     name: str = DEFAULT_RUNNER
     options: dict[str, Any] = Field(default_factory=dict)
+    python: str | None = Field(
+        None, description="Python of the environment where the engine is installed; default: the one that runs bench"
+    )
+
+
+class Machine(Noun):
+    """One kind of machine of a fleet, as a config names it: what a node must have, and what an hour of it costs."""
+
+    name: str = Field(min_length=1, description="what tables call it")
+    accelerator: str | None = Field(
+        None, description="kind of its accelerators, such as H100 or MI300X; none: its CPUs do the work"
+    )
+    devices: int | None = Field(
+        None, ge=1, description="accelerators that one cell takes; default: as many as the runner's options ask for"
+    )
+    cpus: int | None = Field(None, ge=1, description="CPUs that a node must have at least")
+    resources: dict[str, float] = Field(
+        default_factory=dict, description="other resources that a node must offer, by the cluster's own names"
+    )
+    usd_per_hour: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="of what one cell takes; default: the price list's"
+    )
 
 
 class Workload(Noun):
@@ -41,6 +63,11 @@ class Workload(Noun):
         0, ge=0, description="of them, the first ones whose keys and values are in the cache before the clock starts"
     )
     output_tokens: int = Field(ge=1, description="new tokens a row; end-of-sequence is ignored")
+    scheduling: Literal["static", "continuous"] = Field(
+        "static",
+        description="static: all rows go together; continuous: the engine begins rows as others end, so that only "
+        "figures of the whole batch exist",
+    )
 
 
 class Protocol(Noun):
@@ -80,6 +107,7 @@ class Sweep(Noun):
     precisions: tuple[Precision, ...]
     runners: tuple[RunnerChoice, ...]
     workloads: tuple[Workload | Traffic, ...]
+    machines: tuple[Machine, ...] = Field((), description="of a fleet: every cell runs on each of them")
     slo: tuple[Slo, ...] = ()
     protocol: Protocol = Protocol()
     quality: QualityChoices | None = Field(None, description="also score a text at every precision")

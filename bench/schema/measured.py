@@ -30,6 +30,9 @@ class ModelFacts(Noun):
     dtype: str
     device: str
     placement: dict[str, int] = Field(default_factory=dict, description="device → bytes of weights there")
+    parallel: dict[str, int] = Field(
+        default_factory=dict, description="tensor, pipeline, …: over how many devices each, where more than one"
+    )
     accelerators: tuple[Accelerator, ...] = Field((), description="the devices used, as the engine names them")
     threads: int | None = None
     attention: str | None = None
@@ -44,6 +47,9 @@ class Round(Noun):
     """One timed generation. Stamps are seconds since the moment just before the work was handed to the engine."""
 
     step_s: tuple[float, ...] = Field(min_length=1, description="when each step's tokens, one a row, were on the host")
+    step_rows: tuple[int, ...] | None = Field(
+        None, description="of a batch that is scheduled continuously: how many rows got a token in each step"
+    )
     done_s: float
     cpu_s: float | None = Field(None, description="CPU time of the process during the round")
     stalled_s: float | None = Field(None, description="time some task of the machine waited for a CPU (PSI)")
@@ -91,6 +97,9 @@ class Measurement(Noun):
     """Everything one child process measured."""
 
     facts: ModelFacts
+    prepare_s: float | None = Field(
+        None, description="making a file that is kept, such as a converted checkpoint; no part of any figure"
+    )
     import_s: float | None = Field(None, description="importing the engine, before loading")
     load_s: float
     first_generate_s: float

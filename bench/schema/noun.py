@@ -10,7 +10,9 @@ SCHEMA_VERSION = 1
 DEFAULT_RUNNER = "transformers"
 
 
-Status = Literal["ok", "oom", "timeout", "unsupported", "crashed", "invalid"]
+Status = Literal["ok", "oom", "timeout", "unsupported", "crashed", "invalid", "lost"]
+"""lost: the machine died, or could no longer be reached, while it measured; that says nothing of the cell."""
+
 Purpose = Literal["time", "quality", "profile"]
 Ending = Literal["target", "budget", "max-replicates", "failures", "hopeless"]
 

@@ -4,13 +4,45 @@ A precision is a level that can be compared with others: `bf16`, `nf4`, `torchao
 several know the same format, because their kernels, and so speed and quality, differ.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from bench.schema.noun import Noun
 
 Dtype = Literal["bf16", "fp16", "fp32"]
+GgufName = Literal[
+    "q2_k",
+    "q3_k_s",
+    "q3_k_m",
+    "q3_k_l",
+    "q4_0",
+    "q4_1",
+    "q4_k_s",
+    "q4_k_m",
+    "q5_0",
+    "q5_1",
+    "q5_k_s",
+    "q5_k_m",
+    "q6_k",
+    "q8_0",
+    "iq1_s",
+    "iq1_m",
+    "iq2_xxs",
+    "iq2_xs",
+    "iq2_s",
+    "iq2_m",
+    "iq3_xxs",
+    "iq3_xs",
+    "iq3_s",
+    "iq3_m",
+    "iq4_nl",
+    "iq4_xs",
+    "tq1_0",
+    "tq2_0",
+    "mxfp4",
+]
+"""llama.cpp's file types, as their names are written, in small letters; F32, F16 and BF16 are fp32, fp16 and bf16."""
 KvFormat = Literal["int8", "int4", "int3", "int2", "fp8"]
 
 
@@ -102,6 +134,12 @@ class Packed(Weights):
     backend: str = Field("auto", pattern=r"^[a-z0-9_]+$", description="kernel of GPTQ and AWQ; auto is the library's")
 
 
+class Gguf(Weights):
+    """One of llama.cpp's mixtures of block formats: a GGUF file of that type, or one made from the model's own file."""
+
+    name: GgufName
+
+
 class Served(Noun):
     """Whatever the server at an endpoint runs; nothing is asked of it."""
 
@@ -109,9 +147,11 @@ class Served(Noun):
 
 
 Precision = Annotated[
-    Plain | Int8 | FourBit | TorchAo | TorchAoInt4 | Hqq | Quanto | Checkpoint | Packed | Served,
+    Plain | Int8 | FourBit | TorchAo | TorchAoInt4 | Hqq | Quanto | Checkpoint | Packed | Gguf | Served,
     Field(discriminator="name"),
 ]
+
+GGUF_NAMES: tuple[str, ...] = get_args(GgufName)
 
 PRECISIONS: dict[str, type[Noun]] = {
     "fp32": Plain,
@@ -138,6 +178,7 @@ PRECISIONS: dict[str, type[Noun]] = {
     "compressed-tensors": Packed,
     "gguf": Packed,
     "checkpoint": Checkpoint,
+    **dict.fromkeys(GGUF_NAMES, Gguf),
     "served": Served,
 }
 

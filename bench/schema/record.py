@@ -38,6 +38,8 @@ class Cell(Noun):
         """This cell with its id. `changed_options`: the runner options that differ from that runner's defaults."""
         said = self.model_dump(mode="json", exclude_defaults=True, exclude={"cell_id"})
         said["runner"] = {"name": self.runner.name, **({"options": changed_options} if changed_options else {})}
+        if self.runner.python is not None:
+            said["runner"]["python"] = self.runner.python
         canonical = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return self.model_copy(update={"cell_id": hashlib.sha256(canonical.encode()).hexdigest()[:12]})
 
@@ -94,3 +96,5 @@ class Record(Noun):
     spent_usd: float | None = Field(None, description="at a paid endpoint, by a run under load that failed")
     command: str | None = Field(None, description="what to type to measure this cell again")
     stop: Stop | None = None
+    machine: str | None = Field(None, description="of a fleet: which of the config's machines it ran on")
+    node: str | None = Field(None, description="of a cluster: the node, by a number of its own, no name or address")

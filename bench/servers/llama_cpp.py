@@ -21,7 +21,7 @@ from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
 
 BINARY = "llama-server"
 KV_TYPES = {"int8": "q8_0", "int4": "q4_0"}
-INSTALL = "pip install 'llm-cost-bench[llama-cpp]', or put llama-server on the PATH"
+INSTALL = "pip install 'llm-cost-bench[llamacpp]', or put llama-server on the PATH"
 SPARE_THREADS = 8
 HELP_S = 20
 """For a binary to print its options."""
