@@ -66,7 +66,7 @@ def in_process(precision: str, rows: int, length: int, new: int, pairs: int) -> 
     bare: list[float] = []
 
     def harness() -> None:
-        times = latency.of_round(offline.timed_round(runner, prompts.next(), new))
+        times = latency.of_round(offline.timed_round(runner, prompts.next(), work))
         ours.append((times.ttft_s, times.decode_s))
 
     def script() -> None:

@@ -51,6 +51,8 @@ def test_the_parts_add_up_to_the_whole(gap: list[float]) -> None:
     """TTFT + decode = end to end, and TPOT × steps = decode, whatever the stamps."""
     times = of_round(_round(gap))
     assert times.tpot_s is not None
+    assert times.ttft_s is not None
+    assert times.decode_s is not None
     assert times.ttft_s + times.decode_s == pytest.approx(times.e2el_s, rel=1e-12)
     assert times.tpot_s * (len(gap) - 1) == pytest.approx(times.decode_s, rel=1e-9, abs=1e-9)
 

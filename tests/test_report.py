@@ -62,6 +62,8 @@ def test_speeds_of_the_sample_batch() -> None:
     assert figures is not None
     assert figures.tpot_s is not None
     assert figures.decode_tokens_per_s is not None
+    assert figures.ttft_s is not None
+    assert figures.prefill_tokens_per_s is not None
     assert figures.ttft_s.value == pytest.approx(0.5)
     assert figures.tpot_s.value == pytest.approx(0.05)
     assert figures.e2el_s.value == pytest.approx(1.0)
@@ -142,6 +144,7 @@ def test_one_output_token_has_no_decode_and_no_split() -> None:
     assert row.figures is not None
     assert row.dollars is not None
     assert (row.figures.tpot_s, row.figures.decode_tokens_per_s) == (None, None)
+    assert row.figures.prefill_tokens_per_s is not None
     assert row.figures.prefill_tokens_per_s.value == pytest.approx(400.0)
     assert (row.dollars.input_usd_per_mtok, row.dollars.output_usd_per_mtok) == (None, None)
     assert row.dollars.blended_usd_per_mtok.value == pytest.approx(0.0005 / 202 * 1e6)
@@ -437,7 +440,8 @@ def test_json_parses_back_with_everything() -> None:
     assert whole["schema_version"] == 1
     assert whole["notes"] == footnotes(rows(MIXED, STATED))
     ok, single, one_token, failed = whole["rows"]
-    assert ok["cell"]["workload"] == {"batch_size": 2, "input_tokens": 100, "cached_tokens": 0, "output_tokens": 11}
+    lengths = {"batch_size": 2, "input_tokens": 100, "cached_tokens": 0, "output_tokens": 11}
+    assert ok["cell"]["workload"] == {**lengths, "scheduling": "static"}
     assert ok["environment"]["cpu_model"] == "Sample CPU"
     assert ok["apis"][0]["api"] == GROQ
     assert ok["apis"][0]["ratio"] == pytest.approx(0.0005 / 5.88e-6)

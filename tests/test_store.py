@@ -25,6 +25,7 @@ MAPS = (
     "options",
     "packages",
     "placement",
+    "parallel",
     "text_tokens",
     "reasons",
     "files",
@@ -372,6 +373,8 @@ def test_records_of_schema_1_load_forever() -> None:
     assert ok.cell.cell_id == "a8288e60e871"
     assert ok.figures is not None
     assert ok.dollars is not None
+    assert ok.figures.ttft_s is not None
+    assert ok.figures.prefill_tokens_per_s is not None
     assert ok.figures.ttft_s.value == pytest.approx(0.5)
     assert ok.figures.prefill_tokens_per_s.value == pytest.approx(400.0)
     assert ok.figures.decode_tokens_per_s is not None

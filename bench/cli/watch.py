@@ -48,7 +48,7 @@ class TerminalWatcher:
     def started(self, job: "Job", standing: "Standing") -> None:
         work = job.cell.workload
         arm = f" arm {job.cell.arm}" if job.cell.arm > 1 else ""
-        load = f"batch {work.batch_size}" if job.cell.traffic is None else job.cell.traffic.label()
+        load = work.label() if job.cell.traffic is None else job.cell.traffic.label()
         self._head = (
             f"[{standing.done + 1}/{standing.at_least}] {_what(job.cell)} "
             f"{load} {work.input_tokens}→{work.output_tokens}{arm} replicate {job.replicate + 1}"
@@ -80,8 +80,11 @@ class TerminalWatcher:
             from bench.metrics import latency
 
             times = latency.of_replicate(record.measurement)
-            rate = "" if not times.tpot_s else f"{record.cell.workload.batch_size / times.tpot_s:.1f} tok/s decode, "
-            result = f"{rate}TTFT {times.ttft_s * 1e3:.0f} ms"
+            work = record.cell.workload
+            rate = "" if not times.tpot_s else f"{work.batch_size / times.tpot_s:.1f} tok/s decode, "
+            result = f"{work.batch_size * work.output_tokens / times.e2el_s:.1f} tok/s out"
+            if times.ttft_s is not None:
+                result = f"{rate}TTFT {times.ttft_s * 1e3:.0f} ms"
         elif record.status == "ok" and record.serving is not None:
             result = f"{record.serving.requests} requests, ended by {record.serving.ended}"
         elif record.status == "ok" and record.scored is not None:

@@ -76,7 +76,7 @@ def workload_text(of: Workload) -> str:
     'batch 4, 128 in, 64 out'
     """
     cached = f" ({of.cached_tokens} cached)" if of.cached_tokens else ""
-    return f"batch {of.batch_size}, {of.input_tokens} in{cached}, {of.output_tokens} out"
+    return f"{of.label()}, {of.input_tokens} in{cached}, {of.output_tokens} out"
 
 
 def _figures(of: Figures, work: Workload) -> dict[str, Estimate]:

@@ -19,8 +19,8 @@ from statistics import median
 from typing import TypeVar
 
 from bench.errors import BrokenContractError, InputError, UnsupportedError
-from bench.runners import CountsEnergy, KeepsPrefix, Prepares, Runner
-from bench.schema import Cell, Energy, Measurement, Memory, ModelFacts, Protocol, Round, Window
+from bench.runners import CountsEnergy, KeepsPrefix, Prepares, Runner, Schedules
+from bench.schema import Cell, Energy, Measurement, Memory, ModelFacts, Protocol, Round, Window, Workload
 from bench.sensors import busy, edges
 from bench.sensors.energy import EnergyMeter
 from bench.sensors.memory import MemorySampler, peak_rss_bytes, reset_peak_rss
@@ -50,6 +50,7 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     UnsupportedError for cached tokens with a runner that keeps no prefix.
     """
     _check_prefix(cell, runner)
+    _check_scheduling(cell, runner)
     announce("loading", None)
     begun = time.perf_counter_ns()
     can_reset = reset_peak_rss()
@@ -73,7 +74,7 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     def one_round() -> Round:
         nonlocal expected
         start = time.perf_counter_ns()
-        done = timed_round(runner, draw.next(), cell.workload.output_tokens, cell.workload.cached_tokens)
+        done = timed_round(runner, draw.next(), cell.workload)
         expected = _since(start)  # with what comes before its clock
         return done
 
@@ -163,7 +164,8 @@ def check_rounds(rounds: Sequence[Round]) -> None:
         return  # a few stamps of a coarse clock may well be equal, and the last gap says nothing
     if len({one.step_s for one in rounds}) < len(rounds):
         raise BrokenContractError("two timed rounds have the very same stamps: one was reported twice")
-    if _are_late([one.step_s for one in rounds]):
+    # The last step of a batch that is scheduled continuously may be one of few rows.
+    if rounds[0].step_rows is None and _are_late([one.step_s for one in rounds]):
         raise BrokenContractError("the last two steps come together: tokens are reported one step late")
 
 
@@ -208,29 +210,35 @@ class Stamps:
         self.rows.append(rows)
 
 
-def timed_round(runner: Runner, prompts: Sequence[Sequence[int]], new_tokens: int, cached_tokens: int = 0) -> Round:
+def timed_round(runner: Runner, prompts: Sequence[Sequence[int]], work: Workload) -> Round:
     """Generate once and say when each step was done. Raises BrokenContractError for other tokens than asked for.
 
-    `cached_tokens` of each prompt are in the runner's cache before the clock starts.
+    The workload's cached tokens of each prompt are in the runner's cache before the clock starts.
     """
-    if cached_tokens:
+    new_tokens, continuous = work.output_tokens, work.scheduling == "continuous"
+    generate = runner.generate
+    if continuous:
+        assert isinstance(runner, Schedules)
+        generate = runner.generate_continuously
+    if work.cached_tokens:
         assert isinstance(runner, KeepsPrefix)
-        runner.keep_prefix(prompts, cached_tokens)
+        runner.keep_prefix(prompts, work.cached_tokens)
     stamps = Stamps()
     stalled, stolen, switches = busy.cpu_stalled_s(), busy.cpu_stolen_s(), busy.involuntary_switches()
     cpu_before = time.process_time()
     start = time.perf_counter_ns()
-    tokens = runner.generate(prompts, new_tokens, stamps.on_step)
+    tokens = generate(prompts, new_tokens, stamps.on_step)
     done = time.perf_counter_ns()
     cpu_s = time.process_time() - cpu_before
     stalled = _difference(busy.cpu_stalled_s(), stalled)
     stolen = _difference(busy.cpu_stolen_s(), stolen)
     switches = _difference(busy.involuntary_switches(), switches)
 
-    _check_contract(tokens, stamps, len(prompts), new_tokens)
+    _check_contract(tokens, stamps, len(prompts), new_tokens, continuous)
     _check_clock([start, *stamps.at_ns, done])
     return Round(
         step_s=tuple((at - start) / 1e9 for at in stamps.at_ns),
+        step_rows=tuple(stamps.rows) if continuous else None,
         done_s=(done - start) / 1e9,
         cpu_s=cpu_s,
         stalled_s=stalled,
@@ -240,12 +248,19 @@ def timed_round(runner: Runner, prompts: Sequence[Sequence[int]], new_tokens: in
     )
 
 
-def _check_contract(tokens: Sequence[Sequence[int]], stamps: Stamps, rows: int, wanted: int) -> None:
+def _check_contract(tokens: Sequence[Sequence[int]], stamps: Stamps, rows: int, wanted: int, continuous: bool) -> None:
     if len(tokens) != rows or any(len(row) != wanted for row in tokens):
         lengths = sorted({len(row) for row in tokens})
         raise BrokenContractError(
             f"the runner gave {len(tokens)} rows of {lengths} tokens, asked for {rows} rows of {wanted}"
         )
+    if continuous:
+        if sum(stamps.rows) != rows * wanted or not all(1 <= each <= rows for each in stamps.rows):
+            raise BrokenContractError(
+                f"the runner reported {sum(stamps.rows)} tokens in steps of {min(stamps.rows, default=0)} to "
+                f"{max(stamps.rows, default=0)} rows, asked for {rows} rows of {wanted}"
+            )
+        return
     if len(stamps.at_ns) != wanted or set(stamps.rows) != {rows}:
         raise BrokenContractError(
             f"the runner reported {len(stamps.at_ns)} steps of {sorted(set(stamps.rows))} rows, "
@@ -277,6 +292,14 @@ def _check_prefix(cell: Cell, runner: Runner) -> None:
         )
 
 
+def _check_scheduling(cell: Cell, runner: Runner) -> None:
+    if cell.workload.scheduling == "continuous" and not isinstance(runner, Schedules):
+        raise UnsupportedError(
+            f"the runner {cell.runner.name} computes static batches alone",
+            "leave scheduling out, or choose a runner whose engine schedules requests (generate_continuously)",
+        )
+
+
 def _without_joules(energy: Energy) -> Energy:
     """Prefixes are computed between the rounds, and a counter that is read at the edges cannot leave them out."""
     why = "computing the cached prefixes is in the same window as the timed rounds"
@@ -300,6 +323,8 @@ def _with_static(memory: Memory, cell: Cell, facts: ModelFacts, load_peak: int |
     reasons = dict(memory.reasons)
     if per_token is None:
         reasons["kv_cache_bytes"] = "not known for this architecture"
+    elif work.scheduling == "continuous":
+        reasons["kv_cache_bytes"] = "as large as the rows that the engine runs at once"
     else:
         known["kv_cache_bytes"] = per_token * work.batch_size * (work.input_tokens + work.output_tokens)
     if load_peak is None:

@@ -26,11 +26,15 @@ LOOKS = 3
 
 def half_width(replicates: Sequence[Times]) -> float | None:
     """The widest 95 % half-width of the headline rates, as a share of them; None with fewer than two replicates."""
-    tpots = [one.tpot_s for one in replicates if one.tpot_s is not None]
     found = []
-    for times in ([one.ttft_s for one in replicates], tpots, [one.e2el_s for one in replicates]):
+    for seen in (
+        [one.ttft_s for one in replicates],
+        [one.tpot_s for one in replicates],
+        [one.e2el_s for one in replicates],
+    ):
+        times = [value for value in seen if value is not None]
         if not times:
-            continue  # one output token has no decode rate
+            continue  # one output token has no decode rate, and a batch without phases neither of the two
         estimated = estimate(times)
         spread = None if estimated is None else estimated.spread()
         if spread is None:

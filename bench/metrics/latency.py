@@ -9,10 +9,13 @@ from bench.schema import Measurement, Round
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one static batch: to the first token, between tokens, and to the last one."""
+    """Seconds of one batch: to the first token, between tokens, and to the last one.
 
-    ttft_s: float
-    decode_s: float
+    Of a batch that is scheduled continuously the last alone is a time: rows are filled while others decode.
+    """
+
+    ttft_s: float | None
+    decode_s: float | None
     e2el_s: float
     tpot_s: float | None
 
@@ -24,6 +27,8 @@ def of_round(one: Round) -> Times:
     0.1
     """
     first, last = one.step_s[0], one.step_s[-1]
+    if one.step_rows is not None:
+        return Times(ttft_s=None, decode_s=None, e2el_s=last, tpot_s=None)
     steps = len(one.step_s)
     decode = last - first
     # One token has no time per output token: null, never 0, which would pass any limit.
@@ -38,12 +43,14 @@ def of_replicate(measurement: Measurement) -> Times:
 
 def middle(rounds: Sequence[Times]) -> Times:
     """Medians over rounds, each figure by itself."""
-    tpots = [one.tpot_s for one in rounds if one.tpot_s is not None]
-    ttft = median(one.ttft_s for one in rounds)
-    e2el = median(one.e2el_s for one in rounds)
     return Times(
-        ttft_s=ttft,
-        decode_s=median(one.decode_s for one in rounds),
-        e2el_s=e2el,
-        tpot_s=median(tpots) if tpots else None,
+        ttft_s=_median([one.ttft_s for one in rounds]),
+        decode_s=_median([one.decode_s for one in rounds]),
+        e2el_s=median(one.e2el_s for one in rounds),
+        tpot_s=_median([one.tpot_s for one in rounds]),
     )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None

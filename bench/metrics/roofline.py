@@ -62,12 +62,14 @@ def roofline(
     facts: ModelFacts,
     precision: Precision,
     workload: Workload,
-    ttft: Estimate,
+    ttft: Estimate | None,
     tpot: Estimate | None,
     ceiling: Ceiling | None,
     basis: str,
 ) -> Roofline:
     """MBU of the decode, MFU of the prefill, and the floors. `basis` says where the ceiling is from, or why none is."""
+    if ttft is None:
+        return Roofline(basis, reason="scheduled continuously: prefill and decode overlap, so neither has a time")
     of = footprint.shape(config)
     if of is None:
         return Roofline(basis, reason="the model's sizes are not known")

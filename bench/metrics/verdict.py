@@ -86,7 +86,8 @@ class Evidence:
             self.drifts.append(median(times[-half:]) / median(times[:half]))
         self.stalled.extend(_shares((each.stalled_s, each.done_s) for each in one.rounds))
         self.stolen.extend(_shares((each.stolen_s, each.done_s * self.cpus) for each in one.rounds))
-        self.bunched += all(_is_bunched(each.step_s) for each in one.rounds)
+        # In a batch that is scheduled continuously, a short step is one with few rows.
+        self.bunched += all(each.step_rows is None and _is_bunched(each.step_s) for each in one.rounds)
         self.same_output += _is_same(one, self.batch_size)
         self.tainted.update(tainted(one))
         self.notes.update(dict.fromkeys(one.facts.notes))
@@ -271,7 +272,8 @@ def _is_same(one: Measurement, rows: int) -> bool:
     Random weights may well say the same word whatever they are asked, and so may a real model that says only a few.
     """
     prints = {each.tokens_sha256 for each in one.rounds}
-    tokens = rows * len(one.rounds[0].step_s)
+    first = one.rounds[0]
+    tokens = rows * len(first.step_s) if first.step_rows is None else sum(first.step_rows)
     return (
         len(one.rounds) > 1
         and len(prints) == 1

@@ -69,7 +69,7 @@ def name(of: Answer) -> str:
     work = of.row.cell.workload
     cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
     return (
-        f"#{of.number} {table.model(of.row)} {table.precision(of.row)}, batch {work.batch_size}, "
+        f"#{of.number} {table.model(of.row)} {table.precision(of.row)}, {work.label()}, "
         f"{work.input_tokens} in{cached} + {work.output_tokens} out"
     )
 

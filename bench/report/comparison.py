@@ -47,7 +47,7 @@ class Measured:
             "model": catalogue.label(cell.model),
             "precision": label(cell.precision),
             "runner": cell.runner.name,
-            "batch": f"batch {work.batch_size}",
+            "batch": work.label(),
             "lengths": f"{work.input_tokens}{cached}+{work.output_tokens}",
             "arm": f"arm {cell.arm}",
         }
@@ -87,7 +87,7 @@ class Compared:
         words = [one if one == after[key] else f"{one} → {after[key]}" for key, one in before.items()]
         if before["arm"] == after["arm"] == "arm 1":
             words.pop()
-        options_a, options_b = self.a.cell.runner.options, self.b.cell.runner.options
+        options_a, options_b = self.a.cell.runner.told(), self.b.cell.runner.told()
         keys = sorted(key for key in options_a.keys() & options_b.keys() if options_a[key] != options_b[key])
         return ", ".join([" ".join(words), *(f"{key} {options_a[key]} → {options_b[key]}" for key in keys)])
 
@@ -128,7 +128,7 @@ def _prefill(cell: Cell, times: Sequence[Times]) -> list[float]:
     """Of the prompt tokens that were processed: those in the cache before the clock started were not."""
     work = cell.workload
     tokens = work.batch_size * (work.input_tokens - work.cached_tokens)
-    return [tokens / one.ttft_s for one in times if tokens and one.ttft_s > 0]
+    return [tokens / one.ttft_s for one in times if tokens and one.ttft_s]
 
 
 def _decode(cell: Cell, times: Sequence[Times]) -> list[float]:

@@ -110,6 +110,8 @@ def fits(of: Iterable[tuple[Cell, Environment, Figures]], choices: CostChoices) 
     """A fit for each model, precision, runner, batch and machine, where one is asked for or a prompt was cached."""
     groups: dict[FitKey, list[attribution.Point]] = {}
     for cell, environment, figures in of:
+        if figures.prefill_s is None:
+            continue  # the shares of what overlaps do not add up
         groups.setdefault(_fit_key(cell, environment, figures), []).append(_point(cell.workload, figures))
     found: dict[FitKey, attribution.Fit] = {}
     refused: dict[FitKey, str] = {}
@@ -147,6 +149,10 @@ def _attributed(
     Without a fit the bill is split by time; then a cached prompt's tokens have no price of their own.
     """
     key, point = _fit_key(cell, environment, figures), _point(cell.workload, figures)
+    if figures.prefill_s is None:
+        parts = attribution.by_ratio(point, choices.price_ratio, per_hour, utilisation)
+        overlap = ", as prefill and decode overlap in a batch that is scheduled continuously"
+        return parts, attribution.method_text("ratio", ratio=choices.price_ratio) + overlap, None
     fit, missed = fitted.found.get(key), None
     if choices.attribution == "ratio":
         cached_ratio = 1.0 if point.cached_tokens else None
@@ -157,7 +163,8 @@ def _attributed(
     divides = fit if point.cached_tokens and fit is not None and fit.cached_s is not None else None
     if choices.attribution == "fit" or (point.cached_tokens and divides is None):
         missed = fitted.refused.get(key, "no row of the fit but this one has cached tokens")
-    parts = attribution.by_time(point, [one.prefill_s for one in figures.each], per_hour, utilisation, divides)
+    prefill_s = [one.prefill_s for one in figures.each if one.prefill_s is not None]
+    parts = attribution.by_time(point, prefill_s, per_hour, utilisation, divides)
     return parts, attribution.method_text("time", divides), missed
 
 

@@ -46,6 +46,7 @@ def flat(row: Row) -> dict[str, Any]:
         "runner": row.cell.runner.name,
         "precision": table.precision(row),
         "batch_size": work.batch_size,
+        "scheduling": work.scheduling,
         "input_tokens": work.input_tokens,
         "cached_tokens": work.cached_tokens,
         "output_tokens": work.output_tokens,

@@ -69,10 +69,11 @@ class Gathered:
             self.facts = one.facts  # the first replicate alone counts tokens
         rounds = [latency.of_round(each) for each in one.rounds]
         times = latency.middle(rounds)
-        self.ttft_s.append(times.ttft_s)
         self.e2el_s.append(times.e2el_s)
-        whole = times.ttft_s + times.decode_s
-        self.prefill_share.append(times.ttft_s / whole if whole > 0 else 0.0)  # such a row is refused later, not here
+        if times.ttft_s is not None and times.decode_s is not None:
+            self.ttft_s.append(times.ttft_s)
+            whole = times.ttft_s + times.decode_s
+            self.prefill_share.append(times.ttft_s / whole if whole > 0 else 0.0)  # such a row is refused later
         if times.tpot_s is not None:
             self.tpot_s.append(times.tpot_s)
         if one.import_s:

@@ -29,7 +29,7 @@ def headline(rows: Sequence[Row]) -> str:
     price = table.number(api.api_usd_per_request * 1e6 / tokens)
     cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
     whose = (
-        f"{table.model(row)} {table.precision(row)}, batch {work.batch_size}, "
+        f"{table.model(row)} {table.precision(row)}, {work.label()}, "
         f"{work.input_tokens} in{cached}, {work.output_tokens} out"
     )
     if table.doubt(api):

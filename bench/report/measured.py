@@ -23,14 +23,14 @@ PERCENTILES = (50, 90, 99)
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of one replicate's median round: the prefill with the first token, and the steps after it."""
+    """Seconds of one replicate's median round, and of it the prefill with the first token and the steps after it.
 
-    prefill_s: float
-    decode_s: float
+    The parts are None for a batch that is scheduled continuously, which has no phases.
+    """
 
-    @property
-    def whole_s(self) -> float:
-        return self.prefill_s + self.decode_s
+    whole_s: float
+    prefill_s: float | None
+    decode_s: float | None
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Figures:
     """What was measured, over the replicates of a cell. SI units."""
 
     facts: ModelFacts
-    ttft_s: Estimate
+    ttft_s: Estimate | None
     e2el_s: Estimate
     tpot_s: Estimate | None
-    prefill_tokens_per_s: Estimate
+    prefill_tokens_per_s: Estimate | None
     decode_tokens_per_s: Estimate | None
     output_tokens_per_s: Estimate
     total_tokens_per_s: Estimate
-    prefill_share: float
-    prefill_s: Estimate
+    prefill_share: float | None
+    prefill_s: Estimate | None
     decode_s: Estimate | None
     import_s: Estimate | None
     load_s: Estimate | None
@@ -65,10 +65,18 @@ def figures(group: Gathered, facts: ModelFacts, ceiling_of: CeilingOf) -> Figure
     work = group.cell.workload
     prompt_tokens = work.batch_size * work.input_tokens
     new_tokens = work.batch_size * work.output_tokens
-    ttft = _needed(group.ttft_s)
+    phases = work.scheduling == "static"
+    ttft = _needed(group.ttft_s) if phases else None
     e2el = _needed(group.e2el_s)
     tpot = statistics.estimate(group.tpot_s)
     shares = group.prefill_share
+    each = (
+        tuple(
+            Times(whole, whole * share, whole * (1 - share)) for whole, share in zip(group.e2el_s, shares, strict=True)
+        )
+        if phases
+        else tuple(Times(whole, None, None) for whole in group.e2el_s)
+    )
     ceiling, basis = ceiling_of(group.environment, facts)
     config = facts.config or _config(group.cell.model)
     return Figures(
@@ -76,17 +84,17 @@ def figures(group: Gathered, facts: ModelFacts, ceiling_of: CeilingOf) -> Figure
         ttft_s=ttft,
         e2el_s=e2el,
         tpot_s=tpot,
-        prefill_tokens_per_s=ttft.into(work.batch_size * (work.input_tokens - work.cached_tokens)),
+        prefill_tokens_per_s=None
+        if ttft is None
+        else ttft.into(work.batch_size * (work.input_tokens - work.cached_tokens)),
         decode_tokens_per_s=None if tpot is None else tpot.into(work.batch_size),
         output_tokens_per_s=e2el.into(new_tokens),
         total_tokens_per_s=e2el.into(prompt_tokens + new_tokens),
         # Of the sum of the parts, so that the two dollar figures add up to the bill exactly.
-        prefill_share=sum(shares) / len(shares),
-        each=tuple(
-            Times(whole * share, whole * (1 - share)) for whole, share in zip(group.e2el_s, shares, strict=True)
-        ),
-        prefill_s=_needed([whole * share for whole, share in zip(group.e2el_s, shares, strict=True)]),
-        decode_s=statistics.estimate([whole * (1 - share) for whole, share in zip(group.e2el_s, shares, strict=True)]),
+        prefill_share=sum(shares) / len(shares) if phases else None,
+        each=each,
+        prefill_s=_needed([one.prefill_s or 0.0 for one in each]) if phases else None,
+        decode_s=statistics.estimate([one.decode_s or 0.0 for one in each]) if phases else None,
         import_s=statistics.estimate(group.import_s),
         load_s=statistics.estimate(group.load_s),
         first_generate_s=statistics.estimate(group.first_generate_s),

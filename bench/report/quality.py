@@ -141,7 +141,7 @@ class Qualities:
 def _level(cell: Cell) -> str:
     """Equal for cells of one model at one precision in one engine, whatever their work. An option that is not set is
     what a record from before the option did not name."""
-    options = {key: value for key, value in cell.runner.options.items() if value is not None}
+    options = {key: value for key, value in cell.runner.told().items() if value is not None}
     said = [cell.model.model_dump(mode="json"), cell.precision.model_dump(mode="json"), cell.runner.name, options]
     return json.dumps(said, sort_keys=True)
 

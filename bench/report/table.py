@@ -130,6 +130,11 @@ def shortened(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
+def batch(row: Row) -> str:
+    """Rows of the batch; whether the engine schedules them is part of what was measured."""
+    return row.cell.workload.label().removeprefix("batch ")
+
+
 def precision(row: Row) -> str:
     """The precision's name, with the options that differ from its defaults."""
     return label(row.cell.precision)
@@ -137,11 +142,8 @@ def precision(row: Row) -> str:
 
 def runner(row: Row, telling: Mapping[str, str | None] | None = None) -> str:
     """The runner's name, with those of its options that tell the row from the others."""
-    shown = {
-        key: row.cell.runner.options[key]
-        for key, usual in (telling or {}).items()
-        if key in row.cell.runner.options and str(row.cell.runner.options[key]) != usual
-    }
+    told = row.cell.runner.told()
+    shown = {key: told[key] for key, usual in (telling or {}).items() if key in told and str(told[key]) != usual}
     return row.cell.runner.name + _changed(shown)
 
 
@@ -237,7 +239,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("runner", "name", runner, numeric=False),
     Column("precision", "name", precision, numeric=False),
     Column("arm", "name", lambda row: str(row.cell.arm)),
-    Column("batch", "name", lambda row: str(row.cell.workload.batch_size)),
+    Column("batch", "name", batch),
     Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),
     Column("cached", "name", lambda row: str(row.cell.workload.cached_tokens or NONE)),
     Column("out", "name", lambda row: str(row.cell.workload.output_tokens)),
@@ -316,7 +318,7 @@ def telling_options(rows: Sequence[Row]) -> dict[str, str | None]:
     """Runner options in which two rows differ, each with the value that goes without saying: that of most rows."""
     seen: dict[str, Counter[str]] = {}
     for row in rows:
-        for key, value in row.cell.runner.options.items():
+        for key, value in row.cell.runner.told().items():
             seen.setdefault(key, Counter())[str(value)] += 1
     found: dict[str, str | None] = {}
     for key, values in sorted(seen.items()):
@@ -359,7 +361,7 @@ def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
         lines.append((request, "", *(number(prices[name] * 1000) if name in prices else NONE for name in names)))
         for row in here:
             who = f"#{place[id(row)]} {catalogue.label(row.cell.model)} {precision(row)}"
-            lines.append((f"{who}, batch {row.cell.workload.batch_size}", *_api_cells(row, names)))
+            lines.append((f"{who}, {row.cell.workload.label()}", *_api_cells(row, names)))
     return ["$ per 1,000 requests", "self-hosted", *names], lines
 
 

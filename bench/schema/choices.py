@@ -34,6 +34,10 @@ class RunnerChoice(Noun):
         None, description="Python of the environment where the engine is installed; default: the one that runs bench"
     )
 
+    def told(self) -> dict[str, Any]:
+        """All that tells it from another choice of its engine: the options, and the Python; null where it is ours."""
+        return {**self.options, "python": self.python}
+
 
 class Machine(Noun):
     """One kind of machine of a fleet, as a config names it: what a node must have, and what an hour of it costs."""
@@ -68,6 +72,14 @@ class Workload(Noun):
         description="static: all rows go together; continuous: the engine begins rows as others end, so that only "
         "figures of the whole batch exist",
     )
+
+    def label(self) -> str:
+        """The batch in two or three words, as tables have it.
+
+        >>> Workload(batch_size=8, input_tokens=1, output_tokens=1, scheduling="continuous").label()
+        'batch 8 continuous'
+        """
+        return f"batch {self.batch_size}" + ("" if self.scheduling == "static" else f" {self.scheduling}")
 
 
 class Protocol(Noun):

@@ -55,7 +55,7 @@ def watch(asked: Watch) -> Seen:
     def readings() -> None:
         drawn = prompts.next()
         start = time.perf_counter_ns()
-        one = offline.timed_round(runner, drawn, new)
+        one = offline.timed_round(runner, drawn, cell.workload)
         seen.around_s.append((time.perf_counter_ns() - start) / 1e9 - one.done_s)
         seen.readings_s.append(one.done_s)
         if one.stalled_s is not None:
@@ -63,7 +63,7 @@ def watch(asked: Watch) -> Seen:
 
     def sampler() -> None:
         with MemorySampler(devices):
-            seen.sampler_s.append(offline.timed_round(runner, prompts.next(), new).done_s)
+            seen.sampler_s.append(offline.timed_round(runner, prompts.next(), cell.workload).done_s)
 
     arms: list[Callable[[], None]] = [alone, readings, sampler]
     for number in range(asked.pairs + 1):

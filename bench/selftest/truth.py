@@ -71,14 +71,14 @@ def of_eight_rows(results: Sequence[Result]) -> list[Check]:
 def timing(result: Result) -> list[Check]:
     """Times and rates as the table publishes them, medians over rounds."""
     figures, truth, work = result.figures(), Truth.of(result.cell), result.cell.workload
-    decode = figures.decode_tokens_per_s
+    prefill, decode = figures.prefill_tokens_per_s, figures.decode_tokens_per_s
     whole, new = work.batch_size * work.input_tokens, work.batch_size * work.output_tokens
     name = result.cell.cell_id.replace("-", " ")
     return [
-        seconds(f"{name}: TTFT", truth.ttft_s, figures.ttft_s.value),
+        seconds(f"{name}: TTFT", truth.ttft_s, figures.ttft_s.value if figures.ttft_s else None),
         seconds(f"{name}: TPOT", truth.tpot_s, figures.tpot_s.value if figures.tpot_s else None),
         seconds(f"{name}: end to end", truth.e2el_s, figures.e2el_s.value),
-        rate(f"{name}: prefill tokens", whole, truth.ttft_s, figures.prefill_tokens_per_s.value),
+        rate(f"{name}: prefill tokens", whole, truth.ttft_s, prefill.value if prefill else None),
         rate(f"{name}: decode tokens", work.batch_size, truth.tpot_s, decode.value if decode else None),
         rate(f"{name}: output tokens", new, truth.e2el_s, figures.output_tokens_per_s.value),
     ]
@@ -120,7 +120,7 @@ def bill(result: Result) -> list[Check]:
     truth, work, figures = Truth.of(result.cell), result.cell.workload, result.figures()
     whole = dollars.bill_usd(USD_PER_HOUR, figures.e2el_s.value, 1.0)
     prompt, new = work.batch_size * work.input_tokens, work.batch_size * work.output_tokens
-    parts = dollars.split(whole, figures.prefill_share, prompt, new)
+    parts = dollars.split(whole, figures.prefill_share or 0.0, prompt, new)
     added = ((parts.input_usd_per_mtok or 0) * prompt + (parts.output_usd_per_mtok or 0) * new) / dollars.MTOK
     programmed = USD_PER_HOUR / dollars.SECONDS_PER_HOUR * truth.e2el_s
     return [
@@ -153,7 +153,7 @@ def of_one_token(results: Sequence[Result]) -> list[Check]:
     """One token has no time per output token: null, never 0."""
     figures, truth = results[0].figures(), Truth.of(results[0].cell)
     return [
-        seconds("one token: TTFT", truth.ttft_s, figures.ttft_s.value),
+        seconds("one token: TTFT", truth.ttft_s, figures.ttft_s.value if figures.ttft_s else None),
         equal("one token: TPOT", "null", "null" if figures.tpot_s is None else figures.tpot_s.value),
         equal("one token: decode rate", "null", "null" if figures.decode_tokens_per_s is None else "a number"),
     ]

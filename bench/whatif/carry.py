@@ -125,6 +125,7 @@ def carried(source: Source, target: Target, asked: Asked, batch: Workload | None
     if room.devices is None:
         return replace(found, reasons=(does_not_fit(room, target, asked),))
     kind = roofline.product_type(row.cell.precision, figures.facts)
+    assert figures.ttft_s is not None  # a row without it was refused: its roofline has no work
     reached = shares(figures.roofline, work, figures.ttft_s, figures.tpot_s, source.ceiling, kind)
     timed = speeds(work, own, reached, target.ceiling, room.devices, kind)
     found = replace(found, speeds=timed, reasons=_missing(source, target, timed, kind))

@@ -93,6 +93,7 @@ def _measured(source: Source, load: Load) -> Offer | str:
         if needed > memory:
             return f"{who}: does not fit: needs {needed / GB:.1f} GB of {memory / GB:.1f} GB at these lengths"
     figures, power = source.figures, row.dollars.beside_usd_per_request.get("electricity")
+    assert figures.ttft_s is not None
     batch = _batch(source, load, figures.ttft_s, figures.tpot_s, row.dollars.rate, source.cost, power)
     doubts = [reason.code for reason in row.verdict]
     notes = [f"the measured row's verdict is {', '.join(doubts)}"] if doubts else []
@@ -121,6 +122,8 @@ def _cannot(source: Source, load: Load) -> str | None:
     longest = load.input_tokens + load.output_tokens
     if facts.max_positions is not None and longest > facts.max_positions:
         return f"the model has {facts.max_positions} positions, the load needs {longest}"
+    if source.figures.ttft_s is None:
+        return "scheduled continuously: its batch has no phases that could be carried to other lengths"
     if load.output_tokens > 1 and source.figures.tpot_s is None:
         return "measured with one output token, so nothing is known of its decode"
     if sources.uncached(source.row.cell) < 1:

@@ -88,13 +88,14 @@ def _rates(row: Row) -> dict[str, list[float]]:
     """Of each replicate, by the names that `bench compare` uses."""
     assert row.figures is not None
     work, each = row.cell.workload, row.figures.each
-    tokens = {
+    tokens: dict[str, tuple[list[float | None], int]] = {
         "prefill tok/s": ([one.prefill_s for one in each], work.input_tokens - work.cached_tokens),
         "decode tok/s": ([one.decode_s for one in each], work.output_tokens - 1),
         "output tok/s": ([one.whole_s for one in each], work.output_tokens),
     }
+    known = {name: ([one for one in seconds if one], count) for name, (seconds, count) in tokens.items()}
     return {
         name: [work.batch_size * count / second for second in seconds]
-        for name, (seconds, count) in tokens.items()
-        if count > 0 and seconds and min(seconds) > 0
+        for name, (seconds, count) in known.items()
+        if count > 0 and len(seconds) == len(each) and seconds
     }

@@ -140,7 +140,7 @@ def _steps(name: str, own: Rows) -> Steps:
 def _step(row: Row) -> Step | None:
     """MBU and MFU turned back into seconds at the ceiling: MBU = bytes / read rate / step."""
     of = row.figures
-    if of is None or of.tpot_s is None:
+    if of is None or of.tpot_s is None or of.ttft_s is None:
         return None
     roof, work = of.roofline, of.roofline.work
     memory_s = None if roof.mbu is None else roof.mbu.value * of.tpot_s.value
@@ -152,8 +152,11 @@ def _step(row: Row) -> Step | None:
 
 def _prefill(steps: Steps, row: Row, base: str | None, beside: Row | None) -> str:
     assert row.figures is not None
+    if row.figures.ttft_s is None:
+        return "no time of its own: the batch is scheduled continuously"
     mfu = row.figures.roofline.mfu
-    held = None if base is None or beside is None or beside.figures is None else (base, beside.figures.ttft_s)
+    other = None if beside is None or beside.figures is None else beside.figures.ttft_s
+    held = None if base is None or other is None else (base, other)
     return explain.explain_prefill(steps, row.figures.ttft_s, None if mfu is None else mfu.value, held, row.profile)
 
 

@@ -38,6 +38,7 @@ class Options(BaseModel):
     prefill_s_per_token: float = Field(0.0, ge=0, description="plus this for each prompt token that is not cached")
     cached_s_per_token: float = Field(0.0, ge=0, description="plus this for each prompt token that is cached")
     step_s: float = Field(0.002, ge=0, description="time of one decode step")
+    slots: int | None = Field(None, ge=1, description="rows at once where it schedules; none: all of them")
     burn: int = Field(0, ge=0, description="turns of an empty loop in each step; a step lasts until they are done")
     memory_bytes: int = Field(0, ge=0, description="really allocated and touched while loading")
     growth_bytes: int = Field(0, ge=0, description="really allocated, touched and kept in each generation")
@@ -130,6 +131,23 @@ class FakeRunner:
             if self._clock is not None and index == output_tokens // 2:
                 self._clock.half_way()
             report(rows)
+        return self._tokens(prompts, output_tokens)
+
+    def generate_continuously(
+        self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: OnStep
+    ) -> Sequence[Sequence[int]]:
+        """Rows begin as slots fall free: the prefill of each takes its time from the steps of all others."""
+        due = time.perf_counter()
+        self._begin()
+        waiting, running = len(prompts), list[int]()
+        while waiting or running:
+            begun = min(waiting, (self._options.slots or len(prompts)) - len(running))
+            waiting -= begun
+            running += [output_tokens] * begun
+            due += self._options.step_s + (self._prefill_s(prompts[:begun]) if begun else 0.0)
+            _wait_until(due)
+            on_step(len(running))
+            running = [left - 1 for left in running if left > 1]
         return self._tokens(prompts, output_tokens)
 
     def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
