@@ -15,7 +15,7 @@ __all__ = ["chromium", "seen"]
 ALONE = {
     *("test_cached_prompts", "test_compare", "test_hardware", "test_offline", "test_peer_defects"),
     *("test_readme", "test_runner_contract", "test_selftest", "test_sensors", "test_transformers"),
-    "test_profile",
+    *("test_cluster", "test_profile"),
     *(
         "test_client_truth",
         "test_find_max",

@@ -60,9 +60,17 @@ MAY_IMPORT: dict[str, set[str]] = {
 HEAVY = {
     *("torch", "transformers", "accelerate", "bitsandbytes", "safetensors", "gguf"),
     *("torchao", "hqq", "optimum", "gptqmodel", "compressed_tensors", "lm_eval", "datasets"),
+    *("vllm", "openvino", "openvino_genai", "onnxruntime_genai", "xllamacpp", "ray", "submitit"),
 }
 HEAVY_ROOMS = {
     "bench/runners/transformers",
+    "bench/runners/vllm",
+    "bench/runners/openvino",
+    "bench/runners/ort.py",
+    "bench/runners/llama_cpp",  # a quality pass takes its logits as torch's
+    "bench/servers/xllamacpp_main.py",  # a server's own process
+    "bench/gguf_files/blocks.py",  # packs and unpacks in a process of its own
+    "bench/execute/cluster/",
     "bench/models/convert.py",
     "bench/measure/ceilings.py",
     "bench/measure/quality",  # quality.py and the files beside it: logits are torch's
@@ -76,6 +84,7 @@ CLOCK_ROOMS = {
     "bench/runners/fake/clocks.py",  # its wrong clocks are what the instrument must notice
     "bench/selftest/observer_child.py",  # what the instrument itself costs, never a figure
     "bench/execute/child.py",  # limits and elapsed time of a child, never a figure
+    "bench/cli/suite.py",  # how long a session of a suite takes, never a figure
     "bench/cli/watch.py",  # time estimate
     "bench/cli/live_view.py",  # how often a line is printed
     "bench/client/transport.py",  # the clock of every figure under load

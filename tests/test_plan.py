@@ -1,6 +1,7 @@
 """From a config to cells: what is read, in which order it runs, and how every mistake is answered."""
 
 import json
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from bench.errors import InputError
+from bench.gguf_files import writing
 from bench.models import catalogue
 from bench.plan import expand, read, source
 from bench.plan.folder import read_plan, set_aside, write_plan, write_text
@@ -413,7 +415,8 @@ def test_models_beside_the_config_are_found(tmp_path: Path) -> None:
     """Relative paths start at the config's folder, wherever the command is run."""
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole" / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
-    (tmp_path / "good.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
+    header = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + writing.packed("general.architecture", "llama")
+    (tmp_path / "good.gguf").write_bytes(header)
     models = "\n  - ./whole\n  - good.gguf\n  - shape:whole/config.json"
     sweep = _sweep(tmp_path, GOOD.replace("\n  - builtin:smollm2-135m", models))
     whole = tmp_path.resolve() / "whole"

@@ -16,12 +16,22 @@ from pydantic import BaseModel, ValidationError
 from bench import runners
 from bench.errors import UnsupportedError
 from bench.runners import Runner
-from bench.schema import Model, ModelFacts, Plain, Served
+from bench.schema import Checkpoint, Model, ModelFacts, Plain, Precision, Served
 from bench.sensors import environment
 from tests.commands import ROOT, bench, lines
 
 # What each runner is tried on: a real checkpoint where the engine loads one.
-MODELS = {"transformers": "builtin:smollm2-135m", "fake": "shape:pythia-70m", "bigram": "shape:pythia-70m"}
+MODELS = {
+    **dict.fromkeys(("transformers", "llama.cpp", "openvino"), "builtin:smollm2-135m"),
+    **dict.fromkeys(("fake", "bigram"), "shape:pythia-70m"),
+}
+PRECISION: dict[str, Precision] = {
+    "openvino": Checkpoint(name="checkpoint"),
+    "llama.cpp": Checkpoint(name="checkpoint"),
+}
+OPTIONS = {"fake": {"step_s": 0.002}, "openvino": {"execution_mode": "accuracy"}}
+# Runners whose engine has an environment or a model of its own: tests/test_vllm.py and test_ort.py run those.
+ELSEWHERE = ("vllm", "ort")
 # Runners whose engine is behind HTTP: they are under no batch contract, and under one of their own.
 ENDPOINTS = {"openai": {"base_url": "http://127.0.0.1:8000/v1"}}
 ROWS, PROMPT, NEW = 2, 16, 12
@@ -51,8 +61,9 @@ def bigram(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def loaded(request: pytest.FixtureRequest, bigram: Path) -> tuple[Runner, ModelFacts]:
     """A runner with its model loaded."""
     kind = runners.find(request.param)
-    options = kind.Options.model_validate({"step_s": 0.002} if request.param == "fake" else {})
-    runner = kind(Model(source=MODELS[request.param]), Plain(name="fp32"), options)
+    options = kind.Options.model_validate(OPTIONS.get(request.param, {}))
+    precision = PRECISION.get(request.param, Plain(name="fp32"))
+    runner = kind(Model(source=MODELS[request.param]), precision, options)
     return runner, runner.load()
 
 
@@ -61,7 +72,7 @@ def prompts(facts: ModelFacts) -> list[list[int]]:
 
 
 def test_the_list_of_models_covers_every_runner(bigram: Path) -> None:
-    assert set(runners.names()) == {*MODELS, *ENDPOINTS}
+    assert set(runners.names()) == {*MODELS, *ENDPOINTS, *ELSEWHERE}
     assert {name for name in runners.names() if runners.serves(runners.find(name))} == set(ENDPOINTS)
 
 
@@ -104,14 +115,14 @@ def test_facts_are_complete(loaded: tuple[Runner, ModelFacts]) -> None:
     assert sum(facts.placement.values()) == facts.weights_bytes
 
 
-@pytest.mark.parametrize("name", sorted([*MODELS, *ENDPOINTS]))
+@pytest.mark.parametrize("name", sorted([*MODELS, *ENDPOINTS, *ELSEWHERE]))
 def test_a_misspelt_option_is_refused(name: str, bigram: Path) -> None:
     options: type[BaseModel] = runners.find(name).Options
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         options.model_validate({"treads": 2}, extra="forbid")
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted([*MODELS, *ELSEWHERE]))
 def test_doctor_can_ask_every_runner(name: str, bigram: Path) -> None:
     kind = runners.find(name)
     found = kind.precisions(environment.detect())

@@ -122,7 +122,7 @@ def test_quantised_while_loading(engine: str, precision: Precision, words: str, 
         ("transformers", TorchAo(name="torchao-fp8wo"), "already quantised"),
         ("vllm", Packed(name="awq"), "name a precision"),
         ("vllm", Plain(name="bf16", kv_cache=KvCache(format="int4")), "use kv-fp8"),
-        ("tgi", Plain(name="bf16", kv_cache=KvCache(format="fp8")), "leave kv_cache out"),
+        ("tgi", Plain(name="bf16", kv_cache=KvCache(format="int4")), "use kv-fp8"),
         ("transformers", Plain(name="bf16", kv_cache=KvCache(format="int8")), "leave kv_cache out"),
         ("vllm", Packed(name="awq", backend="gemm"), "name a precision"),
     ],
@@ -154,7 +154,7 @@ def test_llama_cpp_keeps_keys_and_values_in_its_own_types(gguf: Model) -> None:
         made("llama.cpp", gguf, Checkpoint(name="checkpoint", kv_cache=KvCache(format="int2")))
     with pytest.raises(UnsupportedError, match="in its own way"):
         made("llama.cpp", gguf, Checkpoint(name="checkpoint", kv_cache=KvCache(format="int4", group_size=32)))
-    with pytest.raises(UnsupportedError, match="as it is stored, not as gptq"):
+    with pytest.raises(UnsupportedError, match="GGUF files, which have no gptq"):
         made("llama.cpp", gguf, Packed(name="gptq"))
 
 
@@ -197,8 +197,8 @@ def test_llama_cpp_divides_its_context_among_its_slots(gguf: Model, monkeypatch:
     assert command.version.startswith("xllamacpp ")
     told = made("llama.cpp", gguf, AS_STORED, args=("-np", "2", "--parallel=16"), longest_tokens=1000)
     assert after(told, "--ctx-size") == "16000"
-    with pytest.raises(UnsupportedError, match="one file for each precision"):
-        made("llama.cpp", gguf, BF16)
+    with pytest.raises(UnsupportedError, match="which have no int8"):
+        made("llama.cpp", gguf, Int8(name="int8"))
 
 
 def test_llama_server_on_the_path_or_named_comes_before_the_wheel(
@@ -270,7 +270,7 @@ def test_the_commands_in_the_documentation_are_those_that_are_run(
     for name, engine in engines.ENGINES.items():
         if name == "command":
             continue
-        gguf = name == "llama.cpp"
+        gguf = name in ("llama.cpp", "ollama")
         model = Model(source=str(tmp_path / "tiny.gguf")) if gguf else folder
         words = list(commands.shown(made(name, model, AS_STORED if gguf else BF16).words))
         shown = " ".join(words).replace(f"{Path(sys.executable).name} -m transformers.cli.transformers", "transformers")

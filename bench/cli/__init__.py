@@ -36,10 +36,10 @@ for _name in COMMANDS:
 
 def warn(message: str) -> None:
     """One line on standard error; the work goes on."""
-    _tell(f"warning: {message}")
+    tell(f"warning: {message}")
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
     """On standard error, with a mark for what a terminal would obey: a message may hold others' words."""
     from bench.cost.printable import unprintable
 
@@ -56,7 +56,7 @@ def main() -> None:
     except typer.TyperException as error:
         line = _usage(error)
         if line:
-            _tell(f"error: {line}")
+            tell(f"error: {line}")
         sys.exit(error.exit_code)
     except typer.Abort:
         sys.exit(1)
@@ -68,11 +68,11 @@ def main() -> None:
         sys.exit(141)
     except InputError as error:
         for line in error.lines:
-            _tell(f"error: {line}")
+            tell(f"error: {line}")
         sys.exit(2)
     except DoubtError as error:
         for line in error.lines:
-            _tell(f"doubt: {line}")
+            tell(f"doubt: {line}")
         sys.exit(3)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -136,7 +136,7 @@ def _passing(side: "Side", rows: Sequence["Row"]) -> list[bool]:
 
     passing = [True] * len(rows)
     for key, value in side.wanted.items():
-        options = {name for row in rows for name in row.cell.runner.options}
+        options = {name for row in rows for name in row.cell.runner.told()}
         if key not in sides.KEYS and key not in options:
             raise InputError(f"{side.option}: unknown key {key!r}; {nearest(key, [*sides.KEYS, *options])}")
         passing = [one and sides.is_said(row.cell, key, value) for one, row in zip(passing, rows, strict=True)]

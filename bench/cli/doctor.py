@@ -1,29 +1,35 @@
 """`bench doctor`: what this machine has, what will work on it, and what to install for the rest."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bench.schema import Environment
+
 
 def add_to(app: typer.Typer) -> None:
-    app.command(name="doctor", epilog="Example: bench doctor")(doctor)
+    app.command(name="doctor", epilog="Example: bench doctor --python /opt/vllm")(doctor)
 
 
-def doctor() -> None:
+def doctor(
+    python: Annotated[
+        Path | None, typer.Option(help="Look into the environment of this Python, as `python:` in a config names it.")
+    ] = None,
+) -> None:
     """Show CPU, GPUs, memory and versions, and which runners and precisions will work here."""
     from bench import runners
     from bench.cost import hourly
     from bench.errors import InputError
     from bench.models import builtin, catalogue
     from bench.schema import CostChoices, ModelFacts
-    from bench.sensors import busy, environment, nvidia
+    from bench.sensors import busy, nvidia
 
-    known = [runners.find(name) for name in runners.shipped()]
-    found = environment.detect(tuple(dict.fromkeys(package for kind in known for package in kind.PACKAGES)))
+    other = None if python is None else _checked(python)
+    found = _environment(other)
     load = busy.load_average()
     print(
         f"system      {found.system}, Python {found.python}, bench {found.bench_version} {found.bench_revision or ''}"
@@ -46,20 +52,69 @@ def doctor() -> None:
     except InputError as error:
         print(f"price       {error.lines[0]}")
     for name in runners.names():
-        print(f"\nrunner {name}")
         try:
             kind = runners.find(name)
-            able = kind.precisions(found)
         except InputError as error:
-            print(f"  {error.lines[0]}")
+            print(f"\nrunner {name}\n  {error.lines[0]}")
             continue
-        if runners.serves(kind):  # an endpoint runs what it runs
+        if not runners.serves(kind):
+            print(f"\nrunner {name}")
+            for line in _able(name, other):
+                print(f"  {line}")
+        elif other is None:  # an endpoint runs what it runs
+            print(f"\nrunner {name}")
             print("  base_url              any OpenAI-compatible endpoint that runs already")
             for engine, problem in _engines():
                 print(f"  server {engine:<14} {'can be started here' if problem is None else problem}")
-            continue
-        for precision, problem in able.items():
-            print(f"  {precision:<18} {'works here' if problem is None else problem}")
+
+
+def _checked(python: Path) -> str:
+    """The absolute path of another Python. Raises InputError where there is none."""
+    from bench.errors import InputError
+    from bench.plan import interpreter
+
+    try:
+        return interpreter.checked(str(python), Path.cwd())
+    except InputError as error:
+        raise InputError(f"--python: {error.lines[0]}") from None
+
+
+def _environment(python: str | None) -> "Environment":
+    """This machine, with the packages of all runners that the Python has."""
+    from bench import runners
+    from bench.execute import interpreters
+    from bench.schema import RunnerChoice
+
+    names = [name for name in runners.shipped() if python is None or not runners.serves(runners.find(name))]
+    each = [interpreters.environment_of(RunnerChoice(name=name, python=python)) for name in names]
+    packages = {name: version for one in each for name, version in one.packages.items()}
+    return each[0].model_copy(update={"packages": packages})
+
+
+def _able(name: str, python: str | None) -> "Iterator[str]":
+    """What a runner can do in the environment of a Python, a line for each precision; else what is lacking there."""
+    from bench import runners
+    from bench.execute import interpreters
+    from bench.schema import RunnerChoice
+    from bench.schema.precision import GGUF_NAMES
+
+    kind = runners.find(name)
+    choice = RunnerChoice(name=name, options=kind.Options().model_dump(mode="json"), python=python)
+    lacking = interpreters.problem(choice)
+    if lacking is not None:
+        yield f"{lacking.reason}: {lacking.remedy}"
+        return
+    able = kind.precisions(interpreters.environment_of(choice))
+    # 29 types of GGUF files would hide the others; their plain relatives stand among those.
+    packed = {problem: [one for one in able if one in GGUF_NAMES and able[one] == problem] for problem in able.values()}
+    for precision, problem in able.items():
+        if precision not in GGUF_NAMES:
+            yield f"{precision:<18} {'works here' if problem is None else problem}"
+    for problem, types in packed.items():
+        if types:
+            said = "GGUF types" if len(types) == len(GGUF_NAMES) else ", ".join(types)
+            count = f" ({types[0]} … {types[-1]})" if len(types) == len(GGUF_NAMES) else ""
+            yield f"{said:<18} {'work here' if problem is None else problem}{count}"
 
 
 def _engines() -> "Iterator[tuple[str, str | None]]":

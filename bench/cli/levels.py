@@ -94,7 +94,7 @@ def _chosen(side: "Side", rows: "list[Row]") -> "list[Row]":
 
     left = rows
     for key, value in side.wanted.items():
-        options = {name for row in rows for name in row.cell.runner.options}
+        options = {name for row in rows for name in row.cell.runner.told()}
         if key not in sides.KEYS and key not in options:
             raise InputError(f"{side.option}: unknown key {key!r}; {nearest(key, [*sides.KEYS, *options])}")
         left = [row for row in left if sides.is_said(row.cell, key, value)]

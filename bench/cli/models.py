@@ -39,5 +39,5 @@ def models(
     print("\nothers:")
     print("  owner/name               a Hugging Face hub id; add revision: for a fixed commit")
     print("  ./folder                 a local checkpoint (safetensors)")
-    print("  ./file.gguf              a GGUF file, unpacked by transformers, or served as it is by llama.cpp")
+    print("  ./file.gguf              a GGUF file: as it is, or at another of its types, by llama.cpp; else unpacked")
     print("  served                   whatever an endpoint runs, which is the default there; served:NAME shows a name")

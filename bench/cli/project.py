@@ -112,7 +112,7 @@ def sources(runs: Sequence[Path], given: Given, warn: Callable[[str], None]) -> 
             facts = None if row.figures is None else row.figures.facts
             known = None
             if facts is not None:
-                known, _ = ceiling.find(folder, row.environment, facts.accelerators, facts.device)
+                known, _ = ceiling.of(folder, row.environment, facts)
             found.append(Source(row, len(found) + 1, known, cost))
     return found
 

@@ -30,7 +30,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders, or journals (records.jsonl).", show_default=False)],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs or suites, or journals (records.jsonl).", show_default=False)
+    ],
     form: Annotated[
         str | None,
         typer.Option(
@@ -82,8 +84,10 @@ def report(
     from bench.cli.finish import check_strictly
     from bench.entries import load
     from bench.errors import InputError
+    from bench.plan import suite_folder
     from bench.plan.folder import write_text
 
+    runs = [own for run in runs for own in suite_folder.members(run)]
     shown = _form(form, out, columns is not None or sort is not None)
     if percentiles and (shown in (*ONE_TABLE, "page") or columns is not None or sort is not None):
         raise InputError(f"--percentiles: is of table and md; {_instead(shown)}")

@@ -13,7 +13,11 @@ import typer
 from bench.cli.choices import Given, with_cost_options
 
 if TYPE_CHECKING:
-    from bench.schema import Cell, Sweep
+    from bench.cli.passes import QualityPasses
+    from bench.cli.suite import Member
+    from bench.report.rows import Row
+    from bench.report.serving.row import ServingRow
+    from bench.schema import Cell, CostChoices
 
 MAX_CELLS = 1000
 
@@ -25,7 +29,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def run(
-    config: Annotated[Path, typer.Argument(help="A YAML file: the matrix to measure.", show_default=False)],
+    config: Annotated[
+        Path, typer.Argument(help="A YAML file: the matrix to measure, or a suite of such files.", show_default=False)
+    ],
     out: Annotated[Path | None, typer.Option(help="Folder of this run. Default: results/local/NAME.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would run, and stop.")] = False,
     fresh: Annotated[
@@ -33,7 +39,10 @@ def run(
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run again what failed.")] = False,
     only: Annotated[
-        list[str] | None, typer.Option(help="Measure this cell alone (its id, or how it begins); repeat for more.")
+        list[str] | None,
+        typer.Option(
+            help="Measure this cell alone (its id, or how it begins), or this member of a suite; repeat for more."
+        ),
     ] = None,
     target: Annotated[
         float | None, typer.Option(help="Go on until the 95% intervals are within this share, such as 0.03.")
@@ -58,46 +67,146 @@ def run(
         bool, typer.Option("--explain", help="Afterwards profile each cell in a process of its own: why is it slow?")
     ] = False,
     max_cells: Annotated[int, typer.Option(help="Refuse a larger matrix.", min=1)] = MAX_CELLS,
+    budget_hours: Annotated[
+        float | None, typer.Option(help="Of a suite: hours that it may take, over all sessions.")
+    ] = None,
+    budget_usd: Annotated[
+        float | None, typer.Option(help="Of a suite: USD that its hours and its paid endpoints may cost.")
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            help="Run the cells on a cluster: ray://HEAD[:PORT], ray (that of this machine), slurm[:PARTITION].",
+            metavar="<cluster>",
+        ),
+    ] = None,
+    wait_s: Annotated[
+        float | None, typer.Option(help="With --on: seconds to wait for nodes that can run what is left.", min=0)
+    ] = None,
     *,
     given: Given,
 ) -> None:
-    """Measure every cell of a config, price it, and compare it with APIs. The same command goes on where it stopped."""
-    from bench.cli import COMMAND, passes, under_load, warn
-    from bench.cli.choices import overridden, sampled
-    from bench.cli.finish import check_strictly, print_and_write
-    from bench.cli.watch import TerminalWatcher, duration
+    """Measure every cell of a config, or of a suite of them, price it, and compare it with APIs. The same command goes
+    on where it stopped.
+    """
+    from bench.cli import suite
+
+    if on is None and wait_s is not None:
+        _say("--wait-s: does nothing without --on")
+    if suite.is_one(config):
+        if on is not None:
+            _say(f"{config}: a suite runs on one machine; give its configs to --on one by one")
+        suite.run(
+            suite.Asked(config, out, dry_run, fresh, retry_failed, only, target, budget_s, strict, explain, max_cells),
+            suite.budget_given(budget_hours, budget_usd),
+            given,
+            {"--slo": slo, "--find-max": find_max, "--max-spend": max_spend},
+        )
+        return
+    suite.refuse_budget(config, budget_hours, budget_usd)
+    measure(
+        config,
+        out=out,
+        dry_run=dry_run,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        only=only,
+        target=target,
+        budget_s=budget_s,
+        strict=strict,
+        slo=slo,
+        find_max=find_max,
+        max_spend=max_spend,
+        explain=explain,
+        max_cells=max_cells,
+        given=given,
+        on=on,
+        wait_s=wait_s,
+    )
+
+
+def _say(line: str) -> None:
     from bench.errors import InputError
+
+    raise InputError(line)
+
+
+def measure(
+    config: Path,
+    *,
+    out: Path | None,
+    dry_run: bool = False,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    only: list[str] | None = None,
+    target: float | None = None,
+    budget_s: float | None = None,
+    strict: bool = False,
+    slo: list[str] | None = None,
+    find_max: bool = False,
+    max_spend: float | None = None,
+    explain: bool = False,
+    max_cells: int = MAX_CELLS,
+    given: Given,
+    member: "Member | None" = None,
+    on: str | None = None,
+    wait_s: float | None = None,
+) -> None:
+    """What `bench run` does with one config; of a suite, with its `member`, whose choices and budget then count."""
+    from bench.cli import fleet, passes, run_plan, under_load, warn
+    from bench.cli.choices import overridden, sampled
+    from bench.cli.finish import check_strictly
+    from bench.cli.watch import TerminalWatcher, duration
+    from bench.execute import fetched
     from bench.execute import run as execution
     from bench.execute.under_load import SpentError
     from bench.plan import expand, folder, read
     from bench.store import Journal
 
-    sweep = read.sweep(config)
+    sweep = read.sweep(config, on is None) if member is None else member.sweep
     cost = under_load.with_limit(overridden(sweep.cost, given), max_spend)
     said = {"cost": cost, "slo": under_load.objectives(sweep.slo, slo)}
     sweep = sweep.model_copy(update={**said, "sampling": sampled(sweep.sampling, target, budget_s)})
     if not only:
-        _check_size(sweep, config, max_cells)
+        run_plan.check_size(sweep, config, max_cells)
     cells = list(expand.cells(sweep))
     quality = passes.quality_passes(sweep, only)
     chosen = _chosen(cells, quality.planned, only)
-    _check_fit(chosen)
+    machine = None if on is not None or dry_run else fleet.here(sweep, warn, config)
+    if on is not None:
+        fleet.check(on, chosen, cost, find_max)
+    else:
+        run_plan.check_fit(chosen)
     if find_max:
         from bench.execute import search
 
         search.check(chosen, sweep.slo)
     folder_of_run = out or Path("results/local") / sweep.name
     if dry_run:
-        _show_plan(chosen, sweep, folder_of_run, passes.lines(quality), len(quality.chosen))
+        machines = fleet.lines(sweep, len(chosen))
+        run_plan.show_plan(chosen, sweep, folder_of_run, [*passes.lines(quality), *machines], len(quality.chosen))
         return
-    under_load.check_access(chosen)
+    cluster = None if on is None else fleet.connected(on, warn)
+    if cluster is None:
+        under_load.check_access(chosen)
     if fresh:
         folder.set_aside(folder_of_run)
-    watcher = TerminalWatcher(sys.stderr)
     warn_once = _once(warn)  # the journal is read before the run and after it
+    planned = frozenset(cell.cell_id for cell in [*cells, *quality.planned])
+    if cluster is not None:
+        asked = fleet.Asked(on or "", wait_s, chosen, quality, folder_of_run, retry_failed, explain)
+        replan = partial(folder.write_plan, folder_of_run, sweep, cells, config, quality.planned)
+        command = partial(_command, config, target, budget_s, planned, "", "")
+        left = fleet.run(asked, cluster, sweep, replan, command, warn_once)
+        found = _finished(folder_of_run, cost, chosen, quality, warn_once, member is None)
+        if strict:
+            fleet.check_none_left(left)
+            check_strictly(found)
+        return
+    watcher = TerminalWatcher(sys.stderr)
     with Journal(folder_of_run) as journal:
         folder.write_plan(folder_of_run, sweep, cells, config, quality.planned)
-        known = execution.stored(folder_of_run, chosen, warn_once)
+        known = execution.stored(folder_of_run, chosen, warn_once, machine)
         measured = known.measured
         if known.others:
             watcher.say(
@@ -105,6 +214,8 @@ def run(
                 f"(other {', '.join(known.differs)})"
             )
         purse = under_load.purse(cost, folder_of_run)
+        if purse is not None and member is not None:
+            purse.option = member.money
         kept = execution.salvaged(known, journal, purse)
         if kept:
             watcher.say(f"runs that were killed under load: {kept}; kept as crashed, with the requests they had")
@@ -119,20 +230,20 @@ def run(
             rest = "" if any(one.stop(sweep) is None for one in measured.values()) else ", nothing is left to measure"
             watcher.say(f"{before} measurements are already in {folder_of_run}{rest}")
         _ceilings(chosen, folder_of_run, watcher.say)
-        _prepare([cell for cell in chosen if measured[cell.cell_id].stop(sweep) is None], watcher.say)
+        fetched.fetch([cell for cell in chosen if measured[cell.cell_id].stop(sweep) is None], watcher.say)
         try:
             paid = [f" --billed-as {given['billed_as']}"] if given.get("billed_as") else []
             paid += [] if max_spend is None else [f" --max-spend {max_spend:g}"]
             searched = [" --find-max", *(f" --slo {shlex.quote(one)}" for one in slo or ())] if find_max else []
-            planned = frozenset(cell.cell_id for cell in [*cells, *quality.planned])
             command = partial(_command, config, target, budget_s, planned, "".join(paid), "".join(searched))
-            bench = execution.Bench(journal, sweep, watcher, command, purse)
+            limit = None if member is None else member.limit
+            bench = execution.Bench(journal, sweep, watcher, command, purse, limit, machine)
             quality.run(bench, retry_failed, warn_once)
             if find_max:
                 replan = partial(folder.write_plan, folder_of_run, sweep, config=config)
                 search.run(chosen, measured, bench, lambda known: replan(cells=_with(known, cells)))
             else:
-                execution.run(chosen, sweep, measured, journal, watcher, command, purse)
+                execution.run(chosen, sweep, measured, journal, watcher, command, purse, limit, machine)
             if explain:
                 passes.profiles(chosen, measured, bench, retry_failed, warn_once)
         except SpentError as spent:
@@ -144,17 +255,41 @@ def run(
             raise
     if watcher.records:
         watcher.say(f"measured in {duration(watcher.elapsed_s())}; records are in {folder_of_run}/records.jsonl")
-    found = print_and_write(folder_of_run, cost, warn_once)
+    found = _finished(folder_of_run, cost, chosen, quality, warn_once, member is None)
+    if strict:
+        check_strictly(found)
+
+
+def _finished(
+    folder_of_run: Path,
+    cost: "CostChoices",
+    chosen: list["Cell"],
+    quality: "QualityPasses",
+    warn: Callable[[str], None],
+    is_by_itself: bool,
+) -> "list[Row | ServingRow]":
+    """The table, and what to do next. Returns its rows; raises InputError where nothing at all was measured."""
+    from bench.cli.finish import print_and_write
+    from bench.errors import InputError
+
+    found = print_and_write(folder_of_run, cost, warn)
+    if is_by_itself:
+        _say_next(folder_of_run)
+    if not chosen and not quality.any_is_stored(folder_of_run, warn):
+        raise InputError(f"{folder_of_run}: no quality pass came to a result; --retry-failed runs them again")
+    if chosen and not any(row.figures is not None for row in found):
+        raise InputError(f"{folder_of_run}: no cell could be measured; the reasons stand under the table")
+    return found
+
+
+def _say_next(folder_of_run: Path) -> None:
+    """What to do with the records."""
+    from bench.cli import COMMAND
+
     print(f"\nto show: {COMMAND} report {folder_of_run} -o {folder_of_run}/report.html   (one page, with charts)")
     print(
         f"next: {COMMAND} report {folder_of_run} --usd-per-hour 1.00 --api openai/gpt-5-mini   (new prices, no new run)"
     )
-    if not chosen and not quality.any_is_stored(folder_of_run, warn_once):
-        raise InputError(f"{folder_of_run}: no quality pass came to a result; --retry-failed runs them again")
-    if chosen and not any(row.figures is not None for row in found):
-        raise InputError(f"{folder_of_run}: no cell could be measured; the reasons stand under the table")
-    if strict:
-        check_strictly(found)
 
 
 def _once(warn: Callable[[str], None]) -> Callable[[str], None]:
@@ -209,73 +344,6 @@ def _command(
     return f"bench run {said(config)}{which}{options}{paid} --out results/local/{cell.cell_id}"
 
 
-def _check_size(sweep: "Sweep", config: Path, max_cells: int) -> None:
-    from bench.cli.watch import duration
-    from bench.errors import InputError
-    from bench.plan import expand
-
-    count = expand.size(sweep)
-    if count > max_cells:
-        # 5 s is what a child with a tiny model takes on a CPU, most of it for importing torch.
-        least = duration(count * sweep.replicates * 5.0)
-        raise InputError(
-            f"{config}: {count} cells × {sweep.replicates} replicates would take about {least} with a tiny model; "
-            f"shorten the lists, or pass --max-cells {count}"
-        )
-
-
-def _check_fit(cells: list["Cell"]) -> None:
-    """Say before anything is loaded what cannot fit. Raises InputError when nothing can."""
-    from bench.cli import warn
-    from bench.errors import InputError
-    from bench.execute import fit
-    from bench.models import catalogue
-    from bench.schema.precision import label
-
-    problems = []
-    for cell in cells:
-        problem = None if cell.traffic is not None else fit.problem(cell)
-        if problem is not None:
-            work = cell.workload
-            name = f"{catalogue.label(cell.model)} {label(cell.precision)}, batch {work.batch_size}"
-            problems.append(f"{name}: {problem.failure.reason}; {problem.failure.remedy}")
-    if problems and len(problems) == len(cells):
-        raise InputError(*problems)
-    for line in problems:
-        warn(line)
-
-
-def _show_plan(cells: list["Cell"], sweep: "Sweep", target: Path, scored: list[str], to_score: int) -> None:
-    from bench.cli import under_load
-    from bench.models import catalogue
-    from bench.schema.precision import label
-
-    seen: dict[str, set[str]] = {}
-    for cell in cells:
-        for key, value in cell.runner.options.items():
-            seen.setdefault(key, set()).add(str(value))
-    differing = sorted(key for key, values in seen.items() if len(values) > 1)
-    for cell in cells:
-        work = cell.workload
-        cached = f" ({work.cached_tokens} cached)" if work.cached_tokens else ""
-        telling = [f"  {key}={cell.runner.options[key]}" for key in differing if key in cell.runner.options]
-        telling += [f"  arm {cell.arm}"] if sweep.arms > 1 else []
-        load = f"batch {work.batch_size}" if cell.traffic is None else cell.traffic.label()
-        print(
-            f"{cell.cell_id}  {catalogue.label(cell.model)}  {cell.runner.name}  {label(cell.precision)}  "
-            f"{load}  {work.input_tokens} in{cached}  {work.output_tokens} out{''.join(telling)}"
-        )
-    for line in [*scored, *under_load.bill_lines(cells, sweep)]:
-        print(line)
-    enough = sweep.sampling
-    passes = "" if not to_score else f", and {to_score} quality {'pass' if to_score == 1 else 'passes'}"
-    print(
-        f"{len(cells)} cells × {sweep.replicates} replicates = {len(cells) * sweep.replicates} processes at least"
-        f"{passes}, into {target}; then on until each is within ±{enough.target:.2%}, or has taken "
-        f"{enough.budget_s:g} s or {enough.max_replicates} replicates"
-    )
-
-
 def _ceilings(cells: list["Cell"], folder_of_run: Path, say: Callable[[str], None]) -> None:
     """Have this machine's ceilings in the run's folder, unless only engines without a device of theirs run."""
     from bench import runners
@@ -283,17 +351,3 @@ def _ceilings(cells: list["Cell"], folder_of_run: Path, say: Callable[[str], Non
 
     if any(runners.find(cell.runner.name).ENGINE for cell in cells):
         ceilings.ensure(folder_of_run, say)
-
-
-def _prepare(cells: list["Cell"], say: Callable[[str], None]) -> None:
-    """Fetch what can be fetched before anything is timed."""
-    from bench.execute import fit
-    from bench.models import builtin, catalogue, hub
-
-    for model in dict.fromkeys(cell.model for cell in cells):
-        what = catalogue.kind(model)
-        if what == "builtin":
-            builtin.ensure(model.source.removeprefix("builtin:"), say)
-        elif what == "hub":
-            own = [cell for cell in cells if cell.model == model]
-            hub.fetch(model, lambda own=own: any(fit.problem(cell) is None for cell in own), say)  # type: ignore[misc]

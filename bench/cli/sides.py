@@ -54,7 +54,7 @@ class Side:
             raise InputError(f"{self.option}: {self.path} holds no measured cell; run its config first")
         left = known
         for key, value in self.wanted.items():
-            options = {name for one in known for name in one.cell.runner.options}
+            options = {name for one in known for name in one.cell.runner.told()}
             if key not in KEYS and key not in options:
                 raise InputError(f"{self.option}: unknown key {key!r}; {nearest(key, [*KEYS, *options])}")
             left = [one for one in left if is_said(one.cell, key, value)]
@@ -99,9 +99,12 @@ def texts_of(cell: Cell, key: str) -> tuple[str, ...]:
         return (cell.cell_id,)
     if key in KEYS:
         return (str(getattr(cell.workload, key)),)
-    if key not in cell.runner.options:
+    told = cell.runner.told()
+    if key not in told:
         return ()
-    value = cell.runner.options[key]
+    value = told[key]
+    if key == "python" and value is not None:
+        return str(cell.runner.environment_folder()), str(value)
     plain = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
     return plain, str(value)
 
@@ -122,7 +125,7 @@ def _identity(cell: Cell, free: set[str]) -> str:
     said = {key: value for key, value in said.items() if key not in free}
     if "runner" not in free:  # another engine has other options
         # What is not set is what a record from before the option did not name.
-        options = {key: value for key, value in cell.runner.options.items() if value is not None and key not in free}
+        options = {key: value for key, value in cell.runner.told().items() if value is not None and key not in free}
         said["options"] = options
     return json.dumps(said, sort_keys=True)
 

@@ -31,7 +31,7 @@ def entry(row: Row, run: str, telling: Mapping[str, str | None]) -> Entry:
         options=table.runner(row, telling).removeprefix(row.cell.runner.name).strip(),
         random_weights=table.is_random(row),
         machine=row.environment.fingerprint(),
-        hardware=hardware(row.environment, () if figures is None else figures.facts.accelerators),
+        hardware=hardware(row.environment, () if figures is None else figures.facts.accelerators, row.machine),
         workload=workload_text(work),
         input_tokens=float(work.input_tokens),
         cached_tokens=float(work.cached_tokens),
@@ -61,8 +61,10 @@ def origin(of: Environment) -> Origin:
     return Origin("llm-cost-bench", of.bench_version, instrument=of.instrument)
 
 
-def hardware(of: Environment, used: Sequence[Accelerator]) -> str:
-    """The devices that computed, else the CPU, with their number."""
+def hardware(of: Environment, used: Sequence[Accelerator], machine: str | None = None) -> str:
+    """The devices that computed, else the CPU, with their number; before them what a fleet's config calls them."""
+    if machine is not None:
+        return f"{catalogue.one_line(machine)}: {hardware(of, used)}"
     names = [device.name for device in used]
     if names:
         return ", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names))

@@ -32,7 +32,7 @@ def entry(row: ServingRow, run: str) -> Entry:
         precision=table.precision(row),
         runner=engine_text(row),
         machine=row.environment.fingerprint(),
-        hardware=hardware(row.environment, _devices(row)),
+        hardware=hardware(row.environment, _devices(row), row.machine),
         workload=f"{load_text(row.traffic)}, {lengths}",
         input_tokens=input_tokens,
         cached_tokens=cached_tokens,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench import store
 from bench.errors import InputError
-from bench.hardware import ceiling
+from bench.hardware import ceiling, division
 from bench.plan.folder import read_plan
 from bench.report.measured import CeilingOf
 from bench.report.rows import Row, rows
@@ -73,7 +73,8 @@ def loads_of(
 
     plan = read_plan(folder_of(run), _silent)
     asked = (() if plan is None else plan.slo) if slo is None else slo
-    return serving_rows(found.under_load, folder_of(run), cost, asked, () if plan is None else plan.cells, duty)
+    order, fleet = ((), ()) if plan is None else (plan.cells, plan.machines)
+    return serving_rows(found.under_load, folder_of(run), cost, asked, order, duty, fleet)
 
 
 def read_run(run: Path, cost: CostChoices, warn: Warn, every_cell: bool = False) -> Found:
@@ -101,7 +102,8 @@ def read_run(run: Path, cost: CostChoices, warn: Warn, every_cell: bool = False)
             else:
                 yield record
 
-    found.batches = rows(kept(), cost, order, _ceilings(folder, warn))
+    fleet = plan.machines if plan is not None else ()
+    found.batches = rows(kept(), cost, order, _ceilings(folder, warn), fleet=fleet)
     if left_out:
         warn(f"{run}: {left_out} records of cells that left the config; --all-cells shows them")
     return found
@@ -112,14 +114,14 @@ def _silent(_: str) -> None:
 
 
 def _ceilings(folder: Path, warn: Warn) -> CeilingOf:
-    """Looks a ceiling up once for each kind of machine and device."""
-    known: dict[tuple[str, ...], tuple[Ceiling | None, str]] = {}
+    """Looks a ceiling up once for each kind of machine, devices, and way of sharing a model."""
+    known: dict[tuple[object, ...], tuple[Ceiling | None, str]] = {}
 
     def of(environment: Environment, facts: ModelFacts) -> tuple[Ceiling | None, str]:
         names = [device.name for device in facts.accelerators]
-        key = (environment.hardware(), facts.device, *names)
+        key = (environment.hardware(), facts.device, *names, division.of(facts))
         if key not in known:
-            known[key] = ceiling.find(folder, environment, facts.accelerators, facts.device, warn)
+            known[key] = ceiling.of(folder, environment, facts, warn)
         return known[key]
 
     return of

@@ -4,7 +4,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,6 +15,7 @@ import psutil
 from pydantic import ValidationError
 
 from bench.errors import InputError
+from bench.execute import interpreters
 from bench.execute.interrupts import interrupts as interrupts  # whoever calls `run` lets them through afterwards
 from bench.execute.logs import Log
 from bench.execute.strays import Strays
@@ -105,9 +105,12 @@ def _listened(job: Job, log: Log, deadline: float, ears: Ears) -> tuple[Heard, i
     """What the child said and its exit code, after its end."""
     read_end, write_end = os.pipe()
     try:
-        process = _started(write_end, log)
+        process = _started(job.cell.runner.python, write_end, log)
     except OSError as error:
         os.close(read_end)
+        if isinstance(error, FileNotFoundError | PermissionError) and job.cell.runner.python is not None:
+            what = f"{job.cell.runner.python}: cannot be started any more ({error.strerror})"
+            raise InputError(f"{what}; put that environment back, and run the same command to go on") from None
         raise InputError(
             f"cannot start a process ({error.strerror}); raise the limit on processes or memory, and run the same "
             "command to go on"
@@ -148,16 +151,17 @@ def _heard(job: Job, process: subprocess.Popen[bytes], pipe: int, deadline: floa
         return heard
 
 
-def _started(write_end: int, log: Log) -> subprocess.Popen[bytes]:
+def _started(python: str | None, write_end: int, log: Log) -> subprocess.Popen[bytes]:
+    said = {"PYTHONFAULTHANDLER": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.execute.worker", str(write_end)],
+        interpreters.command(python, write_end),
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=log.fd,
         stderr=log.fd,
         pass_fds=(write_end,),
         start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child's whole group
-        env={**os.environ, "PYTHONFAULTHANDLER": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"},
+        env={**interpreters.variables(python), **said},
     )
 
 

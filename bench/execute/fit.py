@@ -1,12 +1,12 @@
-"""Whether a cell can run at all, said from the model's shapes before anything is loaded."""
+"""Whether a cell can run at all, said from what is installed and from the model's shapes before anything is loaded."""
 
 from dataclasses import dataclass
 
 from bench import runners
+from bench.execute import interpreters
 from bench.metrics import footprint
 from bench.models import catalogue
 from bench.schema import Cell, Failure, Status
-from bench.sensors import environment
 
 GB = 1e9
 
@@ -17,10 +17,23 @@ class Problem:
 
     status: Status
     failure: Failure
+    of_runner: bool = False
+    """Whether no other cell of its runner can run either."""
 
 
 def problem(cell: Cell) -> Problem | None:
-    """Why the cell cannot run, from the model's config and this machine; None when it can, or nobody can tell yet."""
+    """Why the cell cannot run, from the engine's environment, the model's config and this machine; None when it can, or
+    nobody can tell yet.
+    """
+    lacking = interpreters.problem(cell.runner)
+    if lacking is not None:
+        return Problem("unsupported", lacking, of_runner=True)
+    kind = runners.find(cell.runner.name)
+    options = kind.Options.model_validate(cell.runner.options)
+    if issubclass(kind, runners.KnowsDevices):
+        lack = kind.lacking(options, interpreters.environment_of(cell.runner))
+        if lack is not None:
+            return Problem("unsupported", Failure(reason=f"{lack[0]}; nothing was loaded", remedy=lack[1]))
     config = catalogue.config(cell.model)
     if config is None:
         return None
@@ -37,9 +50,7 @@ def problem(cell: Cell) -> Problem | None:
     shape = footprint.shape(config)
     if shape is None:
         return None
-    kind = runners.find(cell.runner.name)
-    options = kind.Options.model_validate(cell.runner.options)
-    room = kind.room_bytes(options, environment.detect(tuple(kind.PACKAGES)))
+    room = kind.room_bytes(options, interpreters.environment_of(cell.runner))
     need = footprint.needed(shape, cell.precision, cell.workload)
     if room is None or need.total_bytes <= room:
         return None

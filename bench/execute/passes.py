@@ -29,17 +29,21 @@ class Stored:
     """Names of what references have kept, on whatever machine."""
 
 
-def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> Stored:
-    """Read the journal for quality passes and profiles of `cells`."""
+def stored(
+    folder: Path, cells: Sequence[Cell], warn: Callable[[str], None], prints: Mapping[str, str] | None = None
+) -> Stored:
+    """Read the journal for quality passes and profiles of `cells`, from this machine, or from those of `prints`: cell
+    id → fingerprint."""
     found = Stored()
     if not (folder / store.JOURNAL).is_file():
         return found
-    prints = {cell.cell_id: environment_of(cell).fingerprint() for cell in cells}
+    if prints is None:
+        prints = {cell.cell_id: environment_of(cell).fingerprint() for cell in cells}
     for record in store.read(folder, warn):
         own = record.cell.cell_id
         if record.scored is not None and record.scored.kept_file is not None:
             found.kept.add(record.scored.kept_file)
-        if record.purpose == "time" or record.environment.fingerprint() != prints.get(own):
+        if record.purpose == "time" or record.status == "lost" or record.environment.fingerprint() != prints.get(own):
             continue
         (found.scored if record.purpose == "quality" else found.profiled)[own] = record
     return found

@@ -11,13 +11,12 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
-from bench import runners, store
-from bench.execute import child, fit, under_load
+from bench import store
+from bench.execute import child, fit, interpreters, under_load
 from bench.execute.interrupts import interrupts
 from bench.metrics import enough, latency, verdict
 from bench.metrics.latency import Times
 from bench.schema import Cell, Environment, Job, Live, Record, Stop, Sweep
-from bench.sensors import environment
 
 STAMP_BYTES = 24
 """One time stamp in the text of a record."""
@@ -47,6 +46,18 @@ class Watcher(Protocol):
     def say(self, message: str) -> None: ...
 
 
+class Limit(Protocol):
+    """What a suite may still take. Asked before each process begins, told of each record."""
+
+    def allows(self, each_s: float | None) -> bool:
+        """Whether a process that takes about so many seconds may begin; None: nobody knows how long it takes."""
+        ...
+
+    def add(self, record: Record) -> None: ...
+
+    def spent(self) -> under_load.SpentError: ...
+
+
 @dataclass
 class Measured:
     """What is known of one cell on this machine: enough to say whether it needs another replicate."""
@@ -59,8 +70,8 @@ class Measured:
     _stop: Stop | None = None
 
     def add(self, record: Record, folder: Path) -> None:
-        """Count one record; `folder` holds its trace, if it has one. A run that was cut short is none."""
-        if under_load.is_cut_short(record):
+        """Count one record; `folder` holds its trace, if it has one. One that was cut short, or lost, is none."""
+        if record.status == "lost" or under_load.is_cut_short(record):
             return
         self.replicates.add(record.replicate)
         prepare_s = None if record.measurement is None else record.measurement.prepare_s
@@ -95,6 +106,10 @@ class Measured:
         least = min(sweep.replicates, sweep.sampling.max_replicates)
         return max(1, least - len(self.replicates))
 
+    def each_s(self) -> float | None:
+        """Mean seconds of a replicate, loading included; None before the first."""
+        return self.spent_s / len(self.replicates) if self.replicates else None
+
     def left_s(self, sweep: Sweep) -> float:
         """About how long they and those that will follow take, if the interval goes on narrowing as 1/√n."""
         tried = len(self.replicates)
@@ -121,8 +136,11 @@ class Stored:
     under_load: frozenset[str] = frozenset()
 
 
-def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> Stored:
-    """The records of these cells from this machine, these engine versions and this instrument, and how many others."""
+def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None], machine: str | None = None) -> Stored:
+    """The records of these cells from this machine, these engine versions and this instrument, and how many others.
+
+    `machine`: what the config calls this machine, where it names some.
+    """
     found = {cell.cell_id: Measured() for cell in cells}
     others, differs = 0, set()
     loads: set[str] = set()
@@ -135,7 +153,10 @@ def stored(folder: Path, cells: Sequence[Cell], warn: Callable[[str], None]) -> 
                 loads.add(record.record_id)
             if own not in found or record.purpose != "time":
                 continue
-            if record.environment.fingerprint() == prints[own]:
+            if record.machine != machine:
+                others += 1
+                differs.add("machine of the config")
+            elif record.environment.fingerprint() == prints[own]:
                 found[own].add(record, folder)
             else:
                 others += 1
@@ -158,8 +179,8 @@ def _times(record: Record, folder: Path) -> Times | None:
 
 
 def environment_of(cell: Cell) -> Environment:
-    """This machine, with the versions of whatever the cell's runner is made of."""
-    return environment.detect(tuple(runners.find(cell.runner.name).PACKAGES))
+    """This machine, with the versions of whatever the cell's runner is made of, where its engine is installed."""
+    return interpreters.environment_of(cell.runner)
 
 
 def run(
@@ -170,21 +191,28 @@ def run(
     watcher: Watcher,
     command: Callable[[Cell], str],
     purse: under_load.Purse | None = None,
+    limit: Limit | None = None,
+    machine: str | None = None,
 ) -> None:
     """Measure every cell often enough, appending one record a replicate; `measured` is updated as it goes.
 
     Replicates are interleaved, in another random order in each sweep, so that a drift of the machine hits all cells
-    alike. `command`: what a person types to measure a cell again; `purse`: what may be spent at a paid endpoint. Raises
-    KeyboardInterrupt after the running child has been ended, SpentError when the money is.
+    alike. `command`: what a person types to measure a cell again; `purse`: what may be spent at a paid endpoint;
+    `limit`: what the suite may take, so that a cell waits whose next replicate would not end in time. Raises
+    KeyboardInterrupt after the running child has been ended, SpentError when the money is, or no cell fits any more.
     """
-    bench = Bench(journal, sweep, watcher, command, purse)
+    bench = Bench(journal, sweep, watcher, command, purse, limit, machine)
     for replicate in count():
         waiting = [cell for cell in cells if measured[cell.cell_id].stop(sweep) is None]
         if not waiting:
             return
+        if limit is not None and not any(limit.allows(measured[cell.cell_id].each_s()) for cell in waiting):
+            raise limit.spent()
         for cell in shuffled(cells, replicate):
             known = measured[cell.cell_id]
             if replicate in known.replicates or known.stop(sweep) is not None:
+                continue
+            if limit is not None and not limit.allows(known.each_s()):
                 continue
             watcher.started(Job(cell=cell, replicate=replicate), _standing(measured, cell, sweep))
             bench.measure(cell, replicate, known)
@@ -222,6 +250,9 @@ class Bench:
     watcher: Watcher
     command: Callable[[Cell], str]
     purse: under_load.Purse | None = None
+    limit: Limit | None = None
+    machine: str | None = None
+    """What the config calls this machine, where it names some."""
 
     def measure(self, cell: Cell, replicate: int, known: Measured) -> Record:
         """One replicate, stored. Raises as `run` does."""
@@ -232,8 +263,7 @@ class Bench:
             record = record.model_copy(update={"stop": known.stop(self.sweep), "command": self.command(cell)})
             self.journal.append(record)
             under_load.over(self.journal.folder, record.record_id)
-            if self.purse is not None:
-                self.purse.add(record)
+            self._count(record)
         finally:
             interrupts.let_through()
         self.watcher.finished(record)
@@ -245,17 +275,26 @@ class Bench:
 
     def one_more(self, job: Job) -> Record:
         """One quality pass or profile, stored; no part of any figure's sampling. Raises as `run` does."""
+        if self.limit is not None and not self.limit.allows(None):
+            raise self.limit.spent()
         logs = self.made(self.journal.folder / "logs")
         try:
             record, notes = self._record(job, logs)
             record = record.model_copy(update={"command": self.command(job.cell)})
             self.journal.append(record)
+            self._count(record)
         finally:
             interrupts.let_through()
         self.watcher.finished(record)
         for note in notes:
             self.watcher.say(f"note: {note}")
         return record
+
+    def _count(self, record: Record) -> None:
+        """What a stored record took and cost."""
+        for counter in (self.purse, self.limit):
+            if counter is not None:
+                counter.add(record)
 
     def made(self, folder: Path) -> Path:
         """A folder of the run, made where it is not there. Raises InputError where it cannot be."""
@@ -281,6 +320,7 @@ class Bench:
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             cell=cell,
             environment=environment_of(cell),
+            machine=self.machine,
         )
         job = job.model_copy(update={"record_id": draft.record_id})
         try:
@@ -318,8 +358,7 @@ class Bench:
             record = under_load.interrupted(self.journal.folder, draft, api)
             if record is not None:
                 self.journal.append(record)
-                if self.purse is not None:
-                    self.purse.add(record)
+                self._count(record)
             under_load.over(self.journal.folder, draft.record_id)
         finally:
             interrupts.forget()

@@ -78,6 +78,8 @@ class Purse:
     api: ApiModel
     limit_usd: float | None
     spent_usd: float = 0.0
+    option: str = "--max-spend"
+    """Where the person says how much it is."""
 
     def allowance(self) -> Allowance:
         """For the next run under load. Raises SpentError when what is left may not even be enough for its probe."""
@@ -92,7 +94,7 @@ class Purse:
         """What to tell the person when a run cannot begin, or was ended, for want of money."""
         limit, least = self.limit_usd or 0.0, billed.allowance(self.api, 0.0).probe_usd
         return SpentError(
-            f"--max-spend: ${self.spent_usd:.4g} of ${limit:.4g} are spent, and the next run may cost more than what "
+            f"{self.option}: ${self.spent_usd:.4g} of ${limit:.4g} are spent, and the next run may cost more than what "
             f"is left (its probe up to ${least:.2g}); raise it and run the same command to go on, or stop here: "
             "everything measured is kept"
         )

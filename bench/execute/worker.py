@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +82,18 @@ def _measured(
 ) -> Message:
     """What came of a job; whatever the engine raises becomes a typed failure."""
     runner: runners.Runner | None = None
+    phase = ""
+
+    def told(name: str, estimate_s: float | None) -> None:
+        nonlocal phase
+        phase = name
+        announce(name, estimate_s)
+
     try:
         kind = runners.find(job.cell.runner.name)
         options = kind.Options.model_validate(job.cell.runner.options)
         runner = kind(job.cell.model, job.cell.precision, options)
-        return _result(job, runner, announce, live, stop_asked)
+        return _result(job, runner, told, live, stop_asked)
     except UnsupportedError as error:
         return Message(status="unsupported", error=Failure(reason=error.reason, remedy=error.remedy))
     except DoesNotFitError as error:
@@ -101,11 +109,22 @@ def _measured(
         with suppress(OSError):  # the log's disk may be full; the reason goes to the parent all the same
             traceback.print_exc()
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
+        is_importing = phase == "loading" and not isinstance(error, MemoryError)
+        if runner is not None and is_importing and not _is_imported(runner):
+            return Message(
+                status="unsupported",
+                error=Failure(reason=f"the engine cannot be imported ({reason})", remedy=f"repair it in {sys.prefix}"),
+            )
         if isinstance(error, MemoryError) or (runner is not None and runner.out_of_memory(error)):
             return Message(
                 status="oom", error=Failure(reason=reason, remedy="smaller batch, shorter input, fewer bits")
             )
         return Message(status="crashed", error=Failure(reason=reason))
+
+
+def _is_imported(runner: runners.Runner) -> bool:
+    """Whether importing the engine came to its end: what fails is taken out of the loaded modules again."""
+    return all(module in sys.modules for module in runner.ENGINE)
 
 
 def _result(
@@ -119,6 +138,7 @@ def _result(
         return Message(status="ok", serving=served)
     prepare_s = offline.prepared(runner, announce)
     if job.purpose == "quality":
+        _check_scoring(job, runner)
         from bench.measure import quality  # torch, which a runner that loads nothing can do without
 
         return Message(status="ok", scored=quality.score(job, runner, announce))
@@ -129,6 +149,17 @@ def _result(
     measured = offline.measure(job.cell, job.replicate, runner, announce)
     said = {"prepare_s": prepare_s}
     return Message(status="ok", measurement=_counted(job, runner, measured.model_copy(update=said)))
+
+
+def _check_scoring(job: Job, runner: runners.Runner) -> None:
+    """A text is scored with torch, wherever the engine is. Raises UnsupportedError where that cannot be."""
+    if not isinstance(runner, runners.ScoresText):
+        raise UnsupportedError(f"the runner {job.cell.runner.name} scores no text", "use the runner transformers")
+    lacking = [name for name in ("numpy", "torch") if find_spec(name) is None]
+    if lacking:
+        python = job.cell.runner.python or "python"
+        reason = f"a quality pass needs {' and '.join(lacking)}, and {sys.prefix} has none"
+        raise UnsupportedError(reason, f"{python} -m pip install {' '.join(lacking)}")
 
 
 def _counted(job: Job, runner: runners.Runner, measured: Measurement) -> Measurement:

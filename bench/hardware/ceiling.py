@@ -3,8 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench.hardware import datasheet, stored
-from bench.schema import Accelerator, Ceiling, Ceilings, Environment
+from bench.hardware import datasheet, division, stored
+from bench.hardware.division import Division
+from bench.schema import Accelerator, Ceiling, Ceilings, Environment, ModelFacts
+
+
+def of(
+    run_folder: Path | None, environment: Environment, facts: ModelFacts, warn: Callable[[str], None] = lambda _: None
+) -> tuple[Ceiling | None, str]:
+    """The ceiling of the devices that a model ran on, as they share it, or None with the reason."""
+    return find(run_folder, environment, facts.accelerators, facts.device, warn, division.of(facts))
 
 
 def find(
@@ -13,8 +21,10 @@ def find(
     accelerators_used: Sequence[Accelerator],
     device: str,
     warn: Callable[[str], None] = lambda _: None,
+    shared: Division | None = None,
 ) -> tuple[Ceiling | None, str]:
-    """The ceilings of everything that was used, added up, or None with the reason.
+    """The ceilings of everything that was used, taken together as the devices share the work (added up, where that is
+    not said), or None with the reason.
 
     First that applies: the newer of those in the run folder and those that the user keeps of this kind of machine, the
     datasheet. No source is mixed with another. `device` is where the engine ran ("cpu", "cuda:0"), `accelerators_used`
@@ -23,13 +33,14 @@ def find(
     used = tuple(accelerators_used) or _by_number(environment, device)
     if not used and device.partition(":")[0] != "cpu":
         return None, f"no ceiling is known for {device}: run `bench hardware`"
+    said_of = "" if shared is None else shared.said()
     hardware = environment.hardware()
     in_run = () if run_folder is None else stored.of_run(run_folder, warn)
     known = [*(one for one in in_run if one.hardware == hardware), stored.load(hardware, warn)]
     for ceilings in sorted((one for one in known if one is not None), key=stored.age_days):
         chosen = _measured(ceilings, used)
         if chosen is not None:
-            return together(chosen), _said(ceilings)
+            return division.together(chosen, shared), _said(ceilings) + said_of
     if not used:
         return None, "the ceilings of this CPU are not known: run `bench hardware`"
     sheets = [datasheet.find(one) for one in used]
@@ -38,29 +49,8 @@ def find(
         unknown = ", ".join(dict.fromkeys(one.name for one, sheet in zip(used, sheets, strict=True) if sheet is None))
         return None, f"no datasheet is known for {unknown or used[0].name}: run `bench hardware`"
     said = "; ".join(dict.fromkeys(f"{sheet.part} ({sheet.source})" for _, sheet in listed))
-    return together(
-        [sheet.ceiling(one) for one, sheet in listed]
-    ), f"datasheet of {said}; measured: run `bench hardware`"
-
-
-def together(ceilings: Sequence[Ceiling]) -> Ceiling:
-    """Several devices as one: their rates added. A rate that one of them lacks is not known of all."""
-    if len(ceilings) == 1:
-        return ceilings[0]
-    reads = [one.read_bytes_per_s for one in ceilings]
-    copies = [one.copy_bytes_per_s for one in ceilings]
-    kinds = [kind for kind in ceilings[0].gemm_flops_per_s if all(kind in one.gemm_flops_per_s for one in ceilings)]
-    return Ceiling(
-        device=" + ".join(one.device for one in ceilings),
-        read_bytes_per_s=_sum(reads),
-        copy_bytes_per_s=_sum(copies),
-        gemm_flops_per_s={kind: sum(one.gemm_flops_per_s[kind] for one in ceilings) for kind in kinds},
-    )
-
-
-def _sum(rates: Sequence[float | None]) -> float | None:
-    known = [rate for rate in rates if rate is not None]
-    return sum(known) if len(known) == len(rates) else None
+    ceiling = division.together([sheet.ceiling(one) for one, sheet in listed], shared)
+    return ceiling, f"datasheet of {said}; measured: run `bench hardware`{said_of}"
 
 
 def _by_number(environment: Environment, device: str) -> tuple[Accelerator, ...]:

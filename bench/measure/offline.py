@@ -19,7 +19,7 @@ from statistics import median
 from typing import TypeVar
 
 from bench.errors import BrokenContractError, InputError, UnsupportedError
-from bench.runners import CountsEnergy, KeepsPrefix, Prepares, Runner, Schedules
+from bench.runners import CountsDeviceMemory, CountsEnergy, KeepsPrefix, Prepares, Runner, Schedules
 from bench.schema import Cell, Energy, Measurement, Memory, ModelFacts, Protocol, Round, Window, Workload
 from bench.sensors import busy, edges
 from bench.sensors.energy import EnergyMeter
@@ -94,7 +94,8 @@ def measure(cell: Cell, replicate: int, runner: Runner, announce: Announce) -> M
     memory = Memory(reasons=dict.fromkeys(SAMPLED, "protocol.memory_pass is off"))
     if cell.protocol.memory_pass:
         announce("memory", expected)
-        with MemorySampler(devices, meter.helpers) as sampler:
+        others = runner if isinstance(runner, CountsDeviceMemory) else None
+        with MemorySampler(devices, meter.helpers, others) as sampler:
             one_round()
         memory = sampler.reading()
     memory = _with_static(memory, cell, facts, load_peak)

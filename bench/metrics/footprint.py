@@ -7,11 +7,26 @@ parameter counts that the checkpoints' publishers state.
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.metrics.gguf_bits import BLOCK_BITS, HEAD_BITS, MIXTURE_BITS
 from bench.metrics.kv import kv_bytes_per_value
-from bench.schema import FourBit, Hqq, Int8, KvCache, ModelFacts, Precision, Quanto, TorchAo, TorchAoInt4, Workload
+from bench.schema import (
+    FourBit,
+    Gguf,
+    Hqq,
+    Int8,
+    KvCache,
+    ModelFacts,
+    Precision,
+    Quanto,
+    TorchAo,
+    TorchAoInt4,
+    Workload,
+)
 from bench.schema.precision import STORED, kv_cache
 
 LLAMA_LIKE = ("llama", "mistral", "qwen2", "mixtral")
+NO_WEIGHTS = 0.01
+"""Share of a file by which an engine's count of its bytes may differ."""
 PLAIN_BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0}
 
 ARCHITECTURE_KEYS = (
@@ -30,8 +45,24 @@ ARCHITECTURE_KEYS = (
     "sliding_window",
     "use_sliding_window",
     "n_layer",
+    "gguf_bytes",
+    "gguf_table_bytes",
+    "gguf_other_bytes",
 )
 """The keys of a config.json that are read here, over all architectures: what a record keeps of it."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Bytes of a GGUF file: all tensors, the input embedding, and everything but the matrices inside the layers."""
+
+    total_bytes: int
+    table_bytes: int
+    other_bytes: int
+
+    @property
+    def layer_bytes(self) -> int:
+        return self.total_bytes - self.other_bytes
 
 
 @dataclass(frozen=True)
@@ -41,6 +72,7 @@ class Shape:
     `linear_*` count all experts of all layers, `expert_*` one expert of one layer. `table_parameters` is the input
     embedding; a tied one is the output head too. `query_width` is heads × head size, `kv_width` the same of the keys.
     `window` is the number of tokens that a layer looks back, None for all of them.
+    `stored` are the bytes of a GGUF file, where the sizes are from one.
     """
 
     linear_parameters: int
@@ -59,6 +91,7 @@ class Shape:
     expert_parameters: int = 0
     expert_outputs: int = 0
     window: int | None = None
+    stored: "Stored | None" = None
 
     @property
     def parameters(self) -> int:
@@ -97,14 +130,21 @@ def shape(config: dict[str, Any]) -> Shape | None:
     try:
         kind = config["model_type"]
         if kind in LLAMA_LIKE:
-            return _llama(config)
+            return _with_stored(_llama(config), config)
         if kind == "gpt_neox":
-            return _gpt_neox(config)
+            return _with_stored(_gpt_neox(config), config)
         if kind == "bloom":
-            return _bloom(config)
+            return _with_stored(_bloom(config), config)
     except (KeyError, TypeError, ZeroDivisionError):
         pass
     return None
+
+
+def _with_stored(of: Shape, config: dict[str, Any]) -> Shape:
+    found = [config.get(f"gguf_{part}") for part in ("bytes", "table_bytes", "other_bytes")]
+    if not all(isinstance(one, int) for one in found):
+        return of
+    return replace(of, stored=Stored(*(int(one) for one in found if one is not None)))
 
 
 def sizes(config: dict[str, Any]) -> dict[str, Any]:
@@ -113,7 +153,8 @@ def sizes(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
-    """Weights, KV cache and activations, in bytes; stored levels are counted as if 4-bit, the least they could be.
+    """Weights, KV cache and activations, in bytes; stored levels are counted as if 4-bit, the least they could be, but
+    for GGUF files, whose headers say it.
 
     Activations are the widest moment of the prefill: the MLP's two intermediate tensors and four hidden ones for each
     prompt token, and the logits of one position a row. Cached tokens have a pass of their own beforehand: the longer of
@@ -122,6 +163,8 @@ def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
     kind = precision_bytes(precision)
     rows, tokens = workload.batch_size, workload.input_tokens + workload.output_tokens
     weights = weights_bytes(of, precision)
+    if precision.name in STORED and of.stored is not None:
+        weights = float(of.stored.total_bytes)
     kv = of.layers * of.kv_width * _kv_bytes(kv_cache(precision), kind, tokens) * rows
     at_once = max(workload.cached_tokens, workload.input_tokens - workload.cached_tokens)
     activations = rows * at_once * (2 * of.intermediate + 4 * of.hidden) * kind + rows * of.vocab * 4.0
@@ -145,9 +188,14 @@ def level_bits(of: Shape, facts: ModelFacts, precision: Precision) -> float | No
     """Bits of a quantised weight as they were measured: scales, zero points and padding included.
 
     8 · (bytes of all weights − what is not quantised at its plain type) / weights of the matrices inside the layers.
+    Of a GGUF file 8 · bytes of those matrices / their weights, as its header has them.
     None where a stored level keeps its tables at no plain type, so that the two cannot be told apart, and where the
     weights are smaller than their tables alone would be.
     """
+    if of.stored is not None and is_packed_file(of, facts, precision):
+        return 8.0 * of.stored.layer_bytes / of.linear_parameters
+    if isinstance(precision, Gguf):
+        return None
     plain = precision_bytes(precision)
     if precision.name in STORED:
         known = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}.get(facts.dtype)
@@ -158,8 +206,21 @@ def level_bits(of: Shape, facts: ModelFacts, precision: Precision) -> float | No
     return bits if bits > 0 else None
 
 
+def is_packed_file(of: Shape, facts: ModelFacts, precision: Precision) -> bool:
+    """Whether an engine computed on the very GGUF file that the sizes are from, and not on what it unpacked."""
+    if of.stored is None or not (isinstance(precision, Gguf) or precision.name in STORED):
+        return False
+    # Engines also count what follows from the sizes alone, such as factors of rotary frequencies.
+    return abs(of.stored.total_bytes - facts.weights_bytes) <= NO_WEIGHTS * of.stored.total_bytes
+
+
 def weights_bytes(of: Shape, precision: Precision) -> float:
-    """Bytes of all weights with their scales; quantised are the matrices inside the layers alone."""
+    """Bytes of all weights with their scales; quantised are the matrices inside the layers alone, but for GGUF's types.
+
+    Those quantise tables too: block formats as llama-quantize has them, mixtures by the mean that llama.cpp states.
+    """
+    if isinstance(precision, Gguf):
+        return _gguf_bytes(of, precision.name)
     plain = precision_bytes(precision)
     return _linear_bytes(of, precision, plain) + of.other_parameters * plain
 
@@ -197,6 +258,19 @@ def _linear_bytes(of: Shape, precision: Precision, plain: float) -> float:
         groups = sum(part / quanto_group(width) for width, part in _by_inputs(of).items())
         return weights * bits / 8 + 2 * plain * groups
     return weights * (0.5 if precision.name in STORED else plain)
+
+
+def _gguf_bytes(of: Shape, name: str) -> float:
+    """Norms and biases stay in 32 bits; what is left of `other_parameters` without them are tables."""
+    block = BLOCK_BITS.get(name)
+    if block is None:
+        return of.parameters * MIXTURE_BITS[name] / 8
+    table = float(of.table_parameters)
+    head = float(of.vocab * of.hidden)
+    vectors = of.other_parameters - (table if of.tied else table + head)
+    head_bits = block if name == "q8_0" else HEAD_BITS
+    untied = 0.0 if of.tied else table * block
+    return (of.linear_parameters * block + head * head_bits + untied) / 8 + 4.0 * vectors
 
 
 def quanto_group(inputs: int) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 from bench.metrics import footprint
 from bench.metrics.footprint import Shape
 from bench.metrics.statistics import Estimate
-from bench.schema import Ceiling, ModelFacts, Precision, Workload
-from bench.schema.precision import STORED
+from bench.schema import Ceiling, Gguf, ModelFacts, Precision, Workload
+from bench.schema.precision import GGUF_NAMES, STORED
 
 TYPES = {
     "float32": "fp32",
@@ -133,16 +133,25 @@ def read_bytes(of: Shape, facts: ModelFacts, precision: Precision, tokens: int) 
     """Bytes of the weights that a pass over `tokens` tokens reads, scales included.
 
     An untied input embedding is left out. For stored levels, whose bits the config does not tell, the bytes that were
-    measured in memory less that table.
+    measured in memory less that table. A GGUF file says the bytes of each: tables and output head are packed too.
     """
+    if of.stored is not None and footprint.is_packed_file(of, facts, precision):
+        return _read_of_file(of, of.stored, tokens)
     touched = of.with_experts(experts_touched(of, tokens)).without_table()
-    if precision.name not in STORED:
+    if precision.name not in STORED and not isinstance(precision, Gguf):
         return footprint.weights_bytes(touched, precision)
     kind = TYPES.get(facts.dtype)
     # Where the engine names no plain type (blocks of a GGUF file), the tables are packed like the rest.
     plain = footprint.PLAIN_BYTES[kind] if kind else facts.weights_bytes / of.parameters
     packed = (facts.weights_bytes - plain * of.other_parameters) / of.linear_parameters
     return packed * touched.linear_parameters + plain * touched.other_parameters
+
+
+def _read_of_file(of: Shape, stored: footprint.Stored, tokens: int) -> float:
+    """All of the file but an untied input embedding and the experts that no token is sent to."""
+    table = 0 if of.tied else stored.table_bytes
+    share = of.with_experts(experts_touched(of, tokens)).linear_parameters / of.linear_parameters
+    return stored.layer_bytes * share + stored.other_bytes - table
 
 
 def experts_touched(of: Shape, tokens: int) -> float:
@@ -163,8 +172,11 @@ def kv_bytes_per_token(of: Shape, facts: ModelFacts, precision: Precision) -> fl
 def product_type(precision: Precision, facts: ModelFacts) -> str:
     """The type in which matrices are multiplied: whose peak the FLOPs are held against.
 
-    Weights that are quantised alone are multiplied in the type of the activations, whatever their own is.
+    Weights that are quantised alone are multiplied in the type of the activations, whatever their own is. llama.cpp
+    packs the activations of a product with packed weights into blocks of int8 (ggml's `vec_dot_type`, `mmq` on GPUs).
     """
+    if isinstance(precision, Gguf) or facts.dtype.lower() in GGUF_NAMES:
+        return "int8"
     if precision.name in STORED:
         return TYPES.get(facts.dtype, facts.dtype)
     if precision.name in ACTIVATIONS_TOO:

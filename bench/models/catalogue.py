@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import InputError, nearest
+from bench.gguf_files import header
 from bench.models import hub
 from bench.schema import Model
 
@@ -99,6 +100,7 @@ def checked(model: Model, base: Path) -> Model:
         with path.open("rb") as handle:
             if handle.read(4) != b"GGUF":
                 raise InputError(f"not a GGUF file (its first four bytes are not 'GGUF'): {path}")
+        header.read(path)
         return model.model_copy(update={"source": str(path)})
     elif what == "folder":
         path = _absolute(source, base)
@@ -107,6 +109,7 @@ def checked(model: Model, base: Path) -> Model:
         if model.gguf_file is not None:
             if not (path / model.gguf_file).is_file():
                 raise InputError(f"no such GGUF file: {path / model.gguf_file}")
+            header.read(path / model.gguf_file)
         else:
             _read_config(path / "config.json")
         return model.model_copy(update={"source": str(path)})
@@ -119,7 +122,10 @@ def checked(model: Model, base: Path) -> Model:
 
 
 def config(model: Model) -> dict[str, Any] | None:
-    """The checkpoint's `config.json` where it can be read without network or weights, else None."""
+    """The checkpoint's `config.json` where it can be read without network or weights, else None.
+
+    Of a GGUF file the sizes in its header, as a Llama-like config.json has them. Raises InputError for a broken one.
+    """
     source = model.source
     match kind(model):
         case "builtin":
@@ -127,12 +133,32 @@ def config(model: Model) -> dict[str, Any] | None:
         case "shape":
             name = source.removeprefix("shape:")
             return _read_config(Path(name)) if name.endswith(".json") else shapes().get(name)
-        case "folder" if model.gguf_file is None:
+        case "gguf":
+            return _of_gguf(Path(source))
+        case "folder" if model.gguf_file is not None:
+            return _of_gguf(Path(source) / model.gguf_file)
+        case "folder":
             return _read_config(Path(source) / "config.json")
-        case "hub" if model.gguf_file is None:
+        case "hub" if model.gguf_file is not None:
+            cached = hub.weight_files(model)
+            return _of_gguf(cached[0]) if cached else None
+        case "hub":
             return hub.config(model)
         case _:
             return None
+
+
+@cache
+def _sizes(path: Path, _changed_ns: int) -> dict[str, Any]:
+    return header.config(header.read(path))
+
+
+def _of_gguf(path: Path) -> dict[str, Any]:
+    """Read once as long as the file stays: a run asks for it for every cell."""
+    try:
+        return dict(_sizes(path, path.stat().st_mtime_ns))
+    except OSError:
+        raise InputError(f"no such GGUF file: {path}") from None
 
 
 def label(model: Model) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bench.errors import InputError
-from bench.schema import Cell, CostChoices, Noun, Slo, Sweep
+from bench.schema import Cell, CostChoices, Machine, Noun, Slo, Sweep
 from bench.store import Journal
 
 PLAN = "plan.json"
@@ -27,6 +27,7 @@ class StoredPlan(Noun):
     replicates: int
     quality_cells: tuple[str, ...] = ()
     slo: tuple[Slo, ...] = ()
+    machines: tuple[Machine, ...] = ()
     cost: CostChoices = CostChoices()
 
 
@@ -42,6 +43,7 @@ def write_plan(folder: Path, sweep: Sweep, cells: Sequence[Cell], config: Path, 
         replicates=sweep.replicates,
         quality_cells=tuple(cell.cell_id for cell in scored),
         slo=sweep.slo,
+        machines=sweep.machines,
         cost=_with_paths(sweep.cost, lambda path: os.path.relpath(path, folder)),
     )
     write_text(folder / PLAN, plan.model_dump_json(indent=1) + "\n")

@@ -16,9 +16,11 @@ from bench.schema import (
     DEFAULT_RUNNER,
     PRECISIONS,
     CostChoices,
+    Machine,
     Model,
     Protocol,
     QualityChoices,
+    RunnerChoice,
     Sampling,
     Sweep,
     Traffic,
@@ -41,6 +43,7 @@ def schema() -> dict[str, Any]:
         "precisions": _list([_precision(noun) for noun in kinds.values()], _names(precisions.names())),
         "runners": _list([_runner(name) for name in runners.shipped()], _names(runners.shipped(), free=True)),
         "workloads": _list([_mapping(Workload), _traffic()], None),
+        "machines": _machines(),
         "protocol": _object(Protocol),
         "quality": _object(QualityChoices),
         "sampling": _object(Sampling),
@@ -121,6 +124,14 @@ def _precision(noun: type[BaseModel]) -> dict[str, Any]:
     return found
 
 
+def _machines() -> dict[str, Any]:
+    """Kinds of machines; a name alone is an accelerator's. A mapping may leave the name out where it has one."""
+    found = _object(Machine)
+    found["required"] = []
+    found["anyOf"] = [{"required": ["name"]}, {"required": ["accelerator"]}]
+    return _list([found], {"type": "string", "description": "kind of its accelerators, or CPU"})
+
+
 def _traffic() -> dict[str, Any]:
     """A load, with its shorthands."""
     found = _mapping(Traffic)
@@ -131,7 +142,8 @@ def _traffic() -> dict[str, Any]:
 
 def _runner(name: str) -> dict[str, Any]:
     found = _mapping(runners.find(name).Options)
-    found["properties"] = {"name": {"const": name}, **found["properties"]}
+    python = {} if runners.serves(runners.find(name)) else {"python": _mapping(RunnerChoice)["properties"]["python"]}
+    found["properties"] = {"name": {"const": name}, **python, **found["properties"]}
     if name != DEFAULT_RUNNER:  # the default, so that its name may be left out
         found["required"] = [SHORTHAND["runners"]]
     return found

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bench import runners
 from bench.errors import InputError, nearest
 from bench.models import catalogue, prose
+from bench.plan import precisions as precisions_named
 from bench.plan.source import Loc
 from bench.schema import (
     PRECISIONS,
@@ -102,7 +103,7 @@ def reference(choices: QualityChoices, precisions: Sequence[Precision]) -> Preci
 
     Raises InputError for a name that is no level, that several of the list bear, or where none of the list can be it.
     """
-    wanted = choices.reference
+    wanted = None if choices.reference is None else precisions_named.known_as(choices.reference)
     if wanted is None:
         plain = [one for one in precisions if isinstance(one, Plain) and kv_cache(one) is None]
         for name in WIDEST:

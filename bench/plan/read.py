@@ -11,12 +11,13 @@ from pydantic import BaseModel, ValidationError
 from bench import runners
 from bench.errors import InputError, nearest
 from bench.models import catalogue
-from bench.plan import cost, precisions, quality, traffic, wording
+from bench.plan import cost, interpreter, machines, precisions, quality, traffic, wording
 from bench.plan.source import Loc, Source, load
 from bench.schema import (
     DEFAULT_RUNNER,
     PRECISIONS,
     CostChoices,
+    Machine,
     Model,
     Protocol,
     QualityChoices,
@@ -27,19 +28,21 @@ from bench.schema import (
     Workload,
 )
 
-MATRIX = ("models", "precisions", "runners", "workloads")
+MATRIX = ("models", "precisions", "runners", "workloads", "machines")
 SCALARS = ("name", "replicates", "arms", "timeout_s", "protocol", "sampling", "quality", "slo", "cost")
 SERVED = "served"
 """Model and precision of a config that names none, because an endpoint runs what it runs."""
-SHORTHAND = {"models": "source", "precisions": "name", "runners": "name"}
+SHORTHAND = {"models": "source", "precisions": "name", "runners": "name", "machines": "accelerator"}
 
 
 T = TypeVar("T", bound=BaseModel)
 
 
-def sweep(path: Path) -> Sweep:
-    """Read a config. Raises InputError with one line for each mistake in it."""
-    return _Reader(load(path)).sweep()
+def sweep(path: Path, is_here: bool = True) -> Sweep:
+    """Read a config. `is_here`: whether its cells run on this machine. Raises InputError with one line for each mistake
+    in it.
+    """
+    return Reader(load(path), is_here).sweep()
 
 
 def choices(path: Path) -> CostChoices:
@@ -47,7 +50,7 @@ def choices(path: Path) -> CostChoices:
 
     Raises InputError with one line for each mistake.
     """
-    reader = _Reader(load(path, "write a key of a config's `cost:` into it, such as usd_per_hour: 2.50"))
+    reader = Reader(load(path, "write a key of a config's `cost:` into it, such as usd_per_hour: 2.50"))
     data = reader.source.data
     under = isinstance(data, dict) and list(data) == ["cost"]
     found = reader.cost(data["cost"], ("cost",)) if under else reader.cost(data, ())
@@ -56,9 +59,12 @@ def choices(path: Path) -> CostChoices:
     return found
 
 
-class _Reader:
-    def __init__(self, source: Source) -> None:
+class Reader:
+    """Takes a file apart by its keys, and keeps one line for each mistake in `errors`."""
+
+    def __init__(self, source: Source, is_here: bool = True) -> None:
         self.source = source
+        self.is_here = is_here
         self.errors: list[str] = []
 
     def sweep(self) -> Sweep:
@@ -82,6 +88,7 @@ class _Reader:
             "precisions": levels,
             "runners": choices,
             "workloads": self._entries("workloads", self._workload),
+            "machines": self._entries("machines", self._machine) if data.get("machines") is not None else (),
             "slo": traffic.objectives(data["slo"], ("slo",), self._say) if data.get("slo") is not None else (),
             "protocol": self._checked(Protocol, _given(data, "protocol"), ("protocol",)),
             "sampling": self._checked(Sampling, _given(data, "sampling"), ("sampling",)),
@@ -97,6 +104,7 @@ class _Reader:
         if parts["quality"] is not None and all_levels:  # the reference may be one that was misspelt
             quality.check(parts["quality"], levels, lambda at, what: self._say(("quality", *at), what))
         self._check_pairs(choices, parts["workloads"])
+        machines.check_names(parts["machines"], lambda at, what: self._say(("machines", *at), what))
         traffic.check_models(choices, parts["models"], self._say)
         traffic.check_slo(choices, parts["slo"], self._say)
         if any(not runners.serves(runners.find(choice.name)) for choice in choices):
@@ -188,8 +196,19 @@ class _Reader:
             self._say((*loc, *inside), message)
         return found
 
+    def _machine(self, point: dict[str, Any], loc: Loc) -> Machine | None:
+        kind = point.get("accelerator")
+        point = {**({"name": kind} if isinstance(kind, str) else {}), **point}
+        if kind == "CPU":
+            del point["accelerator"]
+        found = self._checked(Machine, point, loc)
+        for inside, message in machines.contradictions(found) if found is not None else ():
+            self._say((*loc, *inside), message)
+        return found
+
     def _runner(self, point: dict[str, Any], loc: Loc) -> RunnerChoice | None:
         name = str(point.pop("name", DEFAULT_RUNNER))
+        python = point.pop("python", None)
         try:
             options_type = runners.find(name).Options
         except InputError as error:
@@ -198,8 +217,16 @@ class _Reader:
         options = self._checked(options_type, point, loc)
         if options is None:
             return None
-        choice = RunnerChoice(name=name, options=options.model_dump(mode="json"))
-        if runners.serves(runners.find(name)):
+        is_served = runners.serves(runners.find(name))
+        try:
+            if python is not None and is_served:
+                raise InputError("is for runners that load a model; an endpoint's engine is started by its server:")
+            python = None if python is None else interpreter.checked(python, self.source.path.parent, self.is_here)
+        except InputError as error:
+            self._say((*loc, "python"), error.lines[0])
+            return None
+        choice = RunnerChoice(name=name, options=options.model_dump(mode="json"), python=python)
+        if is_served:
             traffic.check_engine(choice.options, loc, self._say)
         return choice
 
@@ -223,6 +250,9 @@ class _Reader:
         if work is not None and work.cached_tokens >= work.input_tokens:
             what = f"must be less than input_tokens (got {work.cached_tokens} of {work.input_tokens})"
             self._say((*loc, "cached_tokens"), f"{what}: a prompt that is wholly cached leaves nothing to compute")
+            return None
+        if work is not None and work.cached_tokens and work.scheduling == "continuous":
+            self._say((*loc, "cached_tokens"), "not with scheduling: continuous, whose rows begin one after another")
             return None
         return work
 

@@ -57,6 +57,7 @@ def flat(row: Row) -> dict[str, Any]:
         "machine": row.environment.fingerprint(),
         "cpu_model": row.environment.cpu_model,
         "accelerators": "; ".join(device.name for device in row.environment.accelerators),
+        **({} if row.machine is None else {"fleet_machine": row.machine}),
     }
     figures = row.figures
     for name in _FIGURES:

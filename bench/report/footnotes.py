@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bench.cost.api_prices import usd
-from bench.report import quality_text, table
+from bench.report import machines, places, quality_text, table
 from bench.report.costs import ApiComparison, Dollars
 from bench.report.rows import Row
 from bench.schema import Workload
@@ -32,6 +32,7 @@ def grouped(rows: Sequence[Row], against: bool = True) -> dict[str, list[int]]:
             *quality_text.notes(row),
             *(_sampling_notes(row) if against else ()),
             _machine_note(row),
+            *machines.comparison(row, rows),
             *(_against(row) if against else ()),
             *(_twin_notes(row, rows) if cells[row.cell.cell_id] > 1 else ()),
         ):
@@ -116,7 +117,7 @@ def _dollar_notes(row: Row) -> list[str]:
         return []
     idle = " (nothing idle; at 50% every dollar here doubles)" if priced.utilisation == 1 else ""
     notes = [
-        f"Hardware price: {priced.rate.basis}.",
+        f"Hardware price{'' if row.machine is None else f' of {row.machine}'}: {priced.rate.basis}.",
         f"Utilisation {table.percent(priced.utilisation)}: the share of the tokens that the machine could serve in its "
         f"paid hours which it does serve{idle}.",
         f"$/Mtok in and out: the bill {priced.split}{_METHODS.get(priced.method, '')}; the parts add up to the bill. "
@@ -206,6 +207,8 @@ def _model_notes(row: Row) -> list[str]:
         if row.replicates > 1:
             interval = "; ± is a 95% interval over them (TTFT has that of prefill, TPOT that of decode)"
         notes.append(f"Replicates (new processes, interleaved in random order): {row.replicates} a row{interval}.")
+        placed = places.note(row.figures.facts)
+        notes += [] if placed is None else [placed]
     if table.is_random(row):
         notes.append("Random weights: true shapes, so true speed and memory of a dense model; no quality.")
     if row.cell.model.source.startswith("builtin:"):

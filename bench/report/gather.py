@@ -43,6 +43,7 @@ class Gathered:
     command: str | None = None
     stop: Stop | None = None
     began_at: str | None = None
+    machine: str | None = None
 
     def __post_init__(self) -> None:
         # Counters of stolen time and load are of the whole machine, whatever share of it may be used.
@@ -60,6 +61,9 @@ class Gathered:
         self.note(record)
         if record.status == "ok" and record.measurement is not None:
             self._add(record.measurement)
+        elif record.status == "lost":  # says nothing of the cell, but why there is nothing, where there is nothing
+            if self.last_status in ("ok", "lost"):
+                self.last_status, self.failure = record.status, record.error
         else:
             self.last_status, self.failure = record.status, record.error
             self.failures.append(record.status)
@@ -117,10 +121,10 @@ def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
             continue  # `bench/report/serving/` has those
         key = _key(record)
         if key not in groups:
-            groups[key] = Gathered(record.cell, record.environment)
+            groups[key] = Gathered(record.cell, record.environment, machine=record.machine)
         if record.measurement is not None and verdict.tainted(record.measurement):
             if key not in aside:
-                aside[key] = Gathered(record.cell, record.environment)
+                aside[key] = Gathered(record.cell, record.environment, machine=record.machine)
             aside[key].add(record)
             groups[key].note(record)
         else:
@@ -141,7 +145,7 @@ def gather(records: Iterable[Record]) -> dict[Key, Gathered]:
 
 def _key(record: Record) -> Key:
     """Records of one row: the same cell on the same machine, and the same weights on the same kind of device."""
-    own = (record.cell.cell_id, record.environment.fingerprint())
+    own = (record.cell.cell_id, record.environment.fingerprint(), record.machine or "")
     if record.measurement is None:
         return own
     facts = record.measurement.facts
@@ -150,10 +154,10 @@ def _key(record: Record) -> Key:
 
 def _join_failures(groups: dict[Key, Gathered]) -> None:
     """A failure knows its cell and machine alone; it stands beside what was measured of them, if anything was."""
-    measured = {key[:2]: key for key in reversed(groups) if groups[key].facts is not None}
-    for key in [key for key, group in groups.items() if group.facts is None and key[:2] in measured]:
+    measured = {key[:3]: key for key in reversed(groups) if groups[key].facts is not None}
+    for key in [key for key, group in groups.items() if group.facts is None and key[:3] in measured]:
         group = groups.pop(key)
-        other = groups[measured[key[:2]]]
+        other = groups[measured[key[:3]]]
         other.failures += group.failures
         other.failure = group.failure
         other.stop = group.stop or other.stop

@@ -11,12 +11,24 @@ from bench.metrics.quality_reasons import BROKEN
 from bench.metrics.roofline import Roofline
 from bench.metrics.statistics import Estimate
 from bench.metrics.verdict import Reason
-from bench.report import costs, measured
+from bench.report import costs, machines, measured
 from bench.report.costs import Dollars
 from bench.report.gather import Gathered, gather
 from bench.report.measured import CeilingOf, Figures
 from bench.report.quality import Qualities
-from bench.schema import Ceiling, Cell, CostChoices, Environment, Failure, ModelFacts, Profile, Record, Status, Stop
+from bench.schema import (
+    Ceiling,
+    Cell,
+    CostChoices,
+    Environment,
+    Failure,
+    Machine,
+    ModelFacts,
+    Profile,
+    Record,
+    Status,
+    Stop,
+)
 
 WIDE = 0.10
 
@@ -41,6 +53,8 @@ class Row:
     profile: Profile | None = None
     measured_at: str | None = None
     """When its first replicate began."""
+    machine: str | None = None
+    """Of a fleet: what its config calls the machine."""
     at_one_usd_per_hour: Dollars | None = None
     """Where nobody knows what the hour costs: dollars at $1, so that they can follow a price that is asked for."""
 
@@ -51,8 +65,10 @@ def rows(
     order: Sequence[str] = (),
     ceiling_of: CeilingOf | None = None,
     qualities: Qualities | None = None,
+    fleet: Sequence[Machine] = (),
 ) -> list[Row]:
-    """One row a cell and machine, in the order of the plan (`order`: cell ids), then as measured.
+    """One row a cell and machine, in the order of the plan (`order`: cell ids), then as measured; of one cell on
+    several machines of a `fleet` the cheapest first, each at its own machine's price.
 
     Quality passes and profiles among the records are no rows: they stand in those that they belong to (`qualities`: how
     they are found). Raises InputError for an API that is not known, or not on the day of the prices.
@@ -66,7 +82,15 @@ def rows(
     timed = [(row.cell, row.environment, row.figures) for row in found if row.figures is not None and not _fatal(row)]
     fits = costs.fits(timed, choices)
     with collector_off():
-        return [_priced(row, pricing, fits) for row in found]
+        priced = [_priced(row, _on_machine(row, pricing, fleet), fits) for row in found]
+    usd = [None if row.dollars is None else row.dollars.blended_usd_per_mtok.value for row in priced]
+    return machines.cheapest_first(priced, usd)
+
+
+def _on_machine(row: Row, pricing: costs.Pricing, fleet: Sequence[Machine]) -> costs.Pricing:
+    """The prices that count for a row: those of its machine, where the config states any."""
+    own = machines.choices_of(row.machine, fleet, pricing.choices)
+    return pricing if own is pricing.choices else replace(pricing, choices=own)
 
 
 @contextmanager
@@ -124,7 +148,7 @@ def _no_ceiling(_: Environment, __: ModelFacts) -> tuple[Ceiling | None, str]:
 
 
 def _row(group: Gathered, ceiling_of: CeilingOf) -> Row:
-    said = {"command": group.command, "stop": group.stop, "measured_at": group.began_at}
+    said = {"command": group.command, "stop": group.stop, "measured_at": group.began_at, "machine": group.machine}
     if group.facts is None:
         return Row(group.cell, group.environment, group.last_status, 0, failure=group.failure, **said)  # type: ignore[arg-type]
     try:

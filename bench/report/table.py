@@ -144,6 +144,8 @@ def runner(row: Row, telling: Mapping[str, str | None] | None = None) -> str:
     """The runner's name, with those of its options that tell the row from the others."""
     told = row.cell.runner.told()
     shown = {key: told[key] for key, usual in (telling or {}).items() if key in told and str(told[key]) != usual}
+    if shown.get("python"):
+        shown["python"] = row.cell.runner.environment_folder()
     return row.cell.runner.name + _changed(shown)
 
 
@@ -230,7 +232,7 @@ def _one_off(row: Row) -> str:
 
 DROPPED_WHEN_EMPTY = (
     *("utilisation", "split", "cached", "J/token", "MBU", "MFU", "decode limit", "floor $/Mtok", "electricity $/Mtok"),
-    *("$/Mtok cached", "fit residual", "one-off $/Mtok", "bits/byte", "ΔNLL", "KL", "same top-1"),
+    *("machine", "$/Mtok cached", "fit residual", "one-off $/Mtok", "bits/byte", "ΔNLL", "KL", "same top-1"),
 )
 """Columns that a footnote stands in for where no row has a figure."""
 
@@ -238,6 +240,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("model", "name", model, numeric=False),
     Column("runner", "name", runner, numeric=False),
     Column("precision", "name", precision, numeric=False),
+    Column("machine", "name", lambda row: row.machine or NONE, numeric=False),
     Column("arm", "name", lambda row: str(row.cell.arm)),
     Column("batch", "name", batch),
     Column("in", "name", lambda row: str(row.cell.workload.input_tokens)),

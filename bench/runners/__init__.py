@@ -73,6 +73,20 @@ class Runner(Protocol):
 
 
 @runtime_checkable
+class Needs(Protocol):
+    """A runner that cannot work without certain packages, or with certain versions of them."""
+
+    @classmethod
+    def needs(cls, options: BaseModel) -> Mapping[str, str]:
+        """Distributions and the versions that work, such as {"vllm": ">=0.19,!=0.20.1"}; "" stands for any.
+
+        Asked before anything is started and held against the environment where the engine is to run. A distribution
+        that is there under another name, such as a build for one kind of device, is known by its module.
+        """
+        ...
+
+
+@runtime_checkable
 class Prepares(Protocol):
     """A runner that makes something once and keeps it, such as a converted checkpoint."""
 
@@ -104,6 +118,29 @@ class CountsEnergy(Protocol):
 
     def energy_j(self) -> Mapping[str, float]:
         """Joules so far under `gpu_energy_j`, `cpu_energy_j` and `dram_energy_j`, those that are known."""
+        ...
+
+
+@runtime_checkable
+class CountsDeviceMemory(Protocol):
+    """A runner whose engine fills devices from processes other than this one, whose torch knows nothing of them."""
+
+    def reset_device_peaks(self) -> None:
+        """Start new peaks in the other processes. Called outside of every timed window."""
+        ...
+
+    def device_peaks(self) -> Mapping[str, int]:
+        """Bytes under `allocated` and `reserved`: the most that the other processes held since, all of them added."""
+        ...
+
+
+@runtime_checkable
+class KnowsDevices(Protocol):
+    """A runner that can say, before anything is started, that its options ask for more devices than there are."""
+
+    @classmethod
+    def lacking(cls, options: BaseModel, environment: Environment) -> tuple[str, str] | None:
+        """Reason and remedy, one line each; None where there are enough, or where nobody can tell yet."""
         ...
 
 

@@ -1,5 +1,6 @@
 """Written by people: what to measure, how often, and at which prices."""
 
+from pathlib import PurePath
 from typing import Any, Literal
 
 from pydantic import Field
@@ -37,6 +38,15 @@ class RunnerChoice(Noun):
     def told(self) -> dict[str, Any]:
         """All that tells it from another choice of its engine: the options, and the Python; null where it is ours."""
         return {**self.options, "python": self.python}
+
+    def environment_folder(self) -> str | None:
+        """Where that Python's environment is, which is shorter and says as much; None where it is ours.
+
+        >>> RunnerChoice(python="/opt/vllm/bin/python").environment_folder()
+        '/opt/vllm'
+        """
+        path = PurePath(self.python or "")
+        return str(path.parent.parent) if path.parent.name == "bin" and len(path.parts) > 3 else self.python
 
 
 class Machine(Noun):

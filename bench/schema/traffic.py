@@ -122,7 +122,7 @@ class Slo(Noun):
 class ManagedServer(Noun):
     """A server to start on loopback, wait for, fill, and stop. A None takes what the engine's description says."""
 
-    engine: str = Field(description="llama.cpp, transformers, vllm, sglang, tgi, or command")
+    engine: str = Field(description="llama.cpp, ollama, transformers, vllm, sglang, tensorrt-llm, tgi, or command")
     command: tuple[str, ...] | None = Field(
         None,
         description="what to run instead of the engine's own command; {port}, {model}, {host} are filled in",

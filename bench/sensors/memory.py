@@ -1,10 +1,16 @@
-"""Peak memory of this process, its children and its device. Bytes; null and a reason where there is no counter."""
+"""Peak memory of this process, its children and their devices. Bytes; null and a reason where there is no counter.
+
+An engine may be several processes: the kernel's peaks are then added over them, each at its own moment, which is the
+most that all can have held at once. torch knows what it allocated in its own process alone, so that a runner whose
+devices are filled by others says it for them (`bench.runners.CountsDeviceMemory`).
+"""
 
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 
@@ -12,25 +18,50 @@ from bench.schema import Memory
 from bench.sensors import nvidia
 
 INTERVAL_S = 0.02
-_STATUS = Path("/proc/self/status")
+_PROCESSES = Path("/proc")
 
 
-def reset_peak_rss() -> bool:
-    """Start a new peak. (`ru_maxrss` cannot be reset, and a child inherits its parent's.)"""
+class OthersPeaks(Protocol):
+    """Who knows of the device memory of processes other than this one: a runner whose engine has several."""
+
+    def reset_device_peaks(self) -> None: ...
+
+    def device_peaks(self) -> Mapping[str, int]: ...
+
+
+def reset_peak_rss(without: frozenset[int] = frozenset()) -> bool:
+    """Start a new peak of this process and its children; whether the kernel could for this one.
+
+    (`ru_maxrss` cannot be reset, and a child inherits its parent's.)
+    """
+    done = False
+    for process in reversed(_tree(psutil.Process(), without)):
+        try:
+            (_PROCESSES / str(process.pid) / "clear_refs").write_text("5")
+            done = True
+        except OSError:
+            done = False
+    return done
+
+
+def peak_rss_bytes(without: frozenset[int] = frozenset()) -> int | None:
+    """Peak resident memory of this process since the last reset, and those of its children that live, added.
+
+    None where the kernel does not say it of this process. `without`: children that are not counted.
+    """
+    me = psutil.Process()
+    own = _peak_of(me.pid)
+    if own is None:
+        return None
+    return own + sum(_peak_of(child.pid) or 0 for child in _tree(me, without)[1:])
+
+
+def _peak_of(pid: int) -> int | None:
     try:
-        Path("/proc/self/clear_refs").write_text("5")
-        return True
-    except OSError:
-        return False
-
-
-def peak_rss_bytes() -> int | None:
-    """Peak resident memory of this process since the last reset, None where the kernel does not say."""
-    try:
-        for line in _STATUS.read_text(encoding="ascii").splitlines():
+        for line in (_PROCESSES / str(pid) / "status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         pass
     return None
 
@@ -38,10 +69,13 @@ def peak_rss_bytes() -> int | None:
 class MemorySampler:
     """Samples the process tree (and the device) while a round runs; peaks that the kernel keeps are read at the end."""
 
-    def __init__(self, devices: tuple[str, ...], without: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self, devices: tuple[str, ...], without: frozenset[int] = frozenset(), others: OthersPeaks | None = None
+    ) -> None:
         """`devices`: accelerators in use as torch names them, empty on a CPU. `without`: processes that are not the
-        engine's, though they were started here."""
+        engine's, though they were started here. `others`: who knows what other processes allocate on the devices."""
         self._without = without
+        self._others = others
         self._devices = devices
         self._on_cuda = bool(devices)
         self._stop = threading.Event()
@@ -54,7 +88,9 @@ class MemorySampler:
         self._reading: Memory | None = None
 
     def __enter__(self) -> "MemorySampler":
-        self._kernel_peak = reset_peak_rss()
+        self._kernel_peak = reset_peak_rss(self._without)
+        if self._others is not None:
+            self._others.reset_device_peaks()
         torch = self._cuda()
         if torch is not None:
             for index in range(torch.cuda.device_count()):
@@ -77,7 +113,7 @@ class MemorySampler:
     def _read(self) -> Memory:
         reasons: dict[str, str] = {}
         # Without a reset the kernel's peak may be that of the loading; the samples are of this round.
-        peak = max(self._rss, (peak_rss_bytes() or 0) if self._kernel_peak else 0)
+        peak = max(self._rss, (peak_rss_bytes(self._without) or 0) if self._kernel_peak else 0)
         if self._pss is None:
             reasons["pss_peak_bytes"] = "this kernel has no smaps_rollup"
         torch = self._cuda()
@@ -87,8 +123,9 @@ class MemorySampler:
                 reasons[name] = "no CUDA device in use"
         else:
             devices = range(torch.cuda.device_count())
-            allocated = sum(torch.cuda.max_memory_allocated(index) for index in devices)
-            reserved = sum(torch.cuda.max_memory_reserved(index) for index in devices)
+            elsewhere = {} if self._others is None else self._others.device_peaks()
+            allocated = sum(torch.cuda.max_memory_allocated(index) for index in devices) + elsewhere.get("allocated", 0)
+            reserved = sum(torch.cuda.max_memory_reserved(index) for index in devices) + elsewhere.get("reserved", 0)
         if self._device_used is None:
             reasons["device_used_peak_bytes"] = nvidia.reason() or "no CUDA device in use"
         if self._device_process is None:
@@ -120,10 +157,10 @@ class MemorySampler:
             if pss is not None:
                 self._pss = max(self._pss or 0, pss)
             if self._on_cuda:
-                used = nvidia.used_bytes()
+                used = nvidia.used_bytes(self._devices)
                 if used is not None:
                     self._device_used = max(self._device_used or 0, used)
-                held = nvidia.process_used_bytes(self._devices)
+                held = nvidia.process_used_bytes(self._devices, {one.pid for one in _tree(me, self._without)})
                 if held is not None:
                     self._device_process = max(self._device_process or 0, held)
             if self._stop.wait(INTERVAL_S):

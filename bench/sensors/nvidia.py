@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -126,22 +126,26 @@ def _handle(library: Any, device: str) -> Any:
     return None
 
 
-def process_used_bytes(devices: tuple[str, ...]) -> int | None:
-    """Memory that this process holds on the devices in use, as the driver counts it: contexts and kernels included.
+def process_used_bytes(devices: tuple[str, ...], processes: Collection[int] | None = None) -> int | None:
+    """Memory that `processes` (this one, where none are named) hold on the devices in use, as the driver counts it:
+    contexts and kernels included.
 
-    None where the driver does not say, or where it cannot be told which of several processes is this one.
+    None where the driver does not say, or where it cannot be told which of several processes are these.
     """
+    ours = {os.getpid()} if processes is None else processes
     library, why = _library()
     if why is not None:
         return None
     total = 0
     for device in devices:
         handle = _handle(library, device)
-        processes = None if handle is None else _asked(library.nvmlDeviceGetComputeRunningProcesses, handle)
-        own = [one for one in processes or () if one.pid == os.getpid()] or list(processes or ())
-        if len(own) != 1 or own[0].usedGpuMemory is None:
+        running = None if handle is None else _asked(library.nvmlDeviceGetComputeRunningProcesses, handle)
+        own = [one for one in running or () if one.pid in ours]
+        if not own and len(running or ()) == 1:
+            own = list(running or ())  # in a container the driver names other process ids
+        if not own or any(one.usedGpuMemory is None for one in own):
             return None
-        total += int(own[0].usedGpuMemory)
+        total += sum(int(one.usedGpuMemory) for one in own)
     return total or None
 
 
@@ -158,16 +162,19 @@ def _asked(call: Callable[..., Any], *arguments: Any) -> Any:
         return None
 
 
-def used_bytes() -> int | None:
-    """Memory in use on all NVIDIA devices, other processes included, None where there is no counter."""
+def used_bytes(devices: tuple[str, ...]) -> int | None:
+    """Memory in use on the devices that torch names, other processes included, None where there is no counter."""
     library, why = _library()
     if why is not None:
         return None
-    try:
-        handles = [library.nvmlDeviceGetHandleByIndex(index) for index in range(library.nvmlDeviceGetCount())]
-        return sum(int(library.nvmlDeviceGetMemoryInfo(handle).used) for handle in handles)
-    except library.NVMLError:
-        return None
+    total = 0
+    for device in devices:
+        handle = _handle(library, device)
+        memory = None if handle is None else _asked(library.nvmlDeviceGetMemoryInfo, handle)
+        if memory is None:
+            return None
+        total += int(memory.used)
+    return total
 
 
 def _text(value: Any) -> str:

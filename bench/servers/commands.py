@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,8 +30,7 @@ def made(engine: Engine, choice: ManagedServer, launch: Launch) -> Command:
     for module in command.needs:
         if find_spec(module) is None:
             raise UnsupportedError(f"{engine.name} needs the package {module}", engine.install)
-    words = command.words + choice.args
-    return Command(words, command.model, command.folder, command.version, command.needs)
+    return replace(command, words=command.words + choice.args)
 
 
 def _filled(choice: ManagedServer, launch: Launch) -> Command:

@@ -43,6 +43,14 @@ class Command:
     """Of the engine, where it is known before the server answers."""
     needs: tuple[str, ...] = ()
     """Python modules that the command imports in this interpreter."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What the port, the model or the load decides; over the engine's own, under the user's."""
+    files: Mapping[Path, str] = field(default_factory=dict)
+    """Texts that are written before the start."""
+    create: tuple[str, ...] = ()
+    """A command to run when the server answers, that gives it the model; its time is not a part of `load_s`."""
+    load: tuple[str, ...] = ()
+    """A command to run then, that has the model loaded before the first request; its time is a part of `load_s`."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +91,5 @@ class Engine:
     version_keys: tuple[str, ...] = ("version",)
     meanings: Meanings | None = None
     env: Mapping[str, str] = field(default_factory=dict)
+    prepare: Callable[[Weights, Precision, Callable[[str], None]], Weights] | None = None
+    """Makes what the command serves and is not there yet, such as a file at another precision; before it is timed."""

@@ -1,11 +1,12 @@
 """The engines by the name that a config calls them."""
 
 from bench.errors import InputError, nearest
-from bench.servers import command, llama_cpp, sglang, tgi, transformers_serve, vllm
+from bench.servers import command, llama_cpp, ollama, sglang, tensorrt_llm, tgi, transformers_serve, vllm
 from bench.servers.engine import Engine
 
 ENGINES: dict[str, Engine] = {
-    one.ENGINE.name: one.ENGINE for one in (llama_cpp, transformers_serve, vllm, sglang, tgi, command)
+    one.ENGINE.name: one.ENGINE
+    for one in (llama_cpp, ollama, transformers_serve, vllm, sglang, tensorrt_llm, tgi, command)
 }
 
 

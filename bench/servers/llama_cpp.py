@@ -4,6 +4,9 @@ It divides its context among its slots, so it is started with streams × longest
 computed; the cache of prompts in main memory (8 GiB by default) is off, because it works while others are timed and
 answers none of our prompts. /health answers 503 until the model is loaded.
 
+It serves a GGUF file as it is stored, or one that is made of it at the precision that is asked for (docs/gguf.md); of a
+shape one with random weights and a made-up vocabulary.
+
 Quantised keys and values are ggml's blocks of 32 values with an fp16 scale: q8_0 (8.5 bits) and q4_0 (4.5 bits), for
 which it wants flash attention.
 """
@@ -15,29 +18,34 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from bench.errors import UnsupportedError
+from bench.models import catalogue
+from bench.servers import gguf
 from bench.servers import precision as precisions
-from bench.servers import weights as files
 from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
 
 BINARY = "llama-server"
 KV_TYPES = {"int8": "q8_0", "int4": "q4_0"}
 INSTALL = "pip install 'llm-cost-bench[llamacpp]', or put llama-server on the PATH"
 SPARE_THREADS = 8
+PROBED_TOKENS = 1024
+"""Of a made-up vocabulary a token is a byte, and the probe's text long: a slot must hold it."""
+
 HELP_S = 20
 """For a binary to print its options."""
 
 
 def command(launch: Launch) -> Command:
     """`llama-server --model FILE …`, or the same options for the wheel."""
-    path = files.gguf(launch.weights, "llama.cpp")
-    precisions.stored_only(launch.precision, "llama.cpp")
-    precisions.check_quantised(launch.precision, "llama.cpp")
+    precisions.gguf_only(launch.precision, "llama.cpp")
+    path = gguf.path(launch.weights, launch.precision, "llama.cpp")
     kept = precisions.kv_type(launch.precision, "llama.cpp", KV_TYPES)
     program, known = _program(launch)
+    is_shape = catalogue.kind(launch.weights.model) == "shape"
     slots = _given(launch.args, ("--parallel", "-np")) or launch.streams
     words = [*program, "--model", str(path), "--alias", launch.weights.name]
     words += ["--host", HOST, "--port", str(launch.port), "--metrics", "--parallel", str(slots)]
-    words += ["--ctx-size", str(slots * launch.longest_tokens)]
+    longest = max(launch.longest_tokens, PROBED_TOKENS) if is_shape else launch.longest_tokens
+    words += ["--ctx-size", str(slots * longest)]
     # Each open connection holds one of these threads, idle ones too: with too few, requests wait for one to time out.
     words += ["--threads-http", str(2 * slots + SPARE_THREADS)]
     if kept is not None:
@@ -88,6 +96,7 @@ def _has(option: str, program: tuple[str, ...]) -> bool:
 ENGINE = Engine(
     name="llama.cpp",
     command=command,
+    prepare=gguf.prepared,
     install=INSTALL,
     version_path="/props",
     version_keys=("build_info",),

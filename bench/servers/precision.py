@@ -3,20 +3,23 @@
 from collections.abc import Mapping
 
 from bench.errors import UnsupportedError
-from bench.schema import FourBit, Int8, Packed, Plain, Precision
+from bench.gguf_files import types
+from bench.schema import FourBit, Gguf, Int8, Packed, Plain, Precision
 from bench.schema.precision import STORED, kv_cache
 from bench.servers.weights import Weights
 
 TORCH_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
-def stored_only(precision: Precision, engine: str) -> None:
-    """For engines that serve a file as it is. Raises UnsupportedError for any other precision."""
-    if precision.name not in ("checkpoint", "gguf", "served"):
+def gguf_only(precision: Precision, engine: str) -> None:
+    """For engines that serve GGUF files at any of their types. Raises UnsupportedError for another precision."""
+    if not types.is_gguf(precision):
         raise UnsupportedError(
-            f"{engine} serves a GGUF file as it is stored, not as {precision.name}",
-            "use precision: checkpoint, and one file for each precision",
+            f"{engine} serves GGUF files, which have no {precision.name}",
+            "use one of their types, such as q8_0, q4_k_m or bf16, or precision: checkpoint",
         )
+    if isinstance(precision, Packed) and precision.backend != "auto":
+        raise UnsupportedError(f"{engine} chooses its own kernel for {precision.name}", "leave backend out")
 
 
 def check_stored(precision: Precision, weights: Weights) -> None:
@@ -25,6 +28,8 @@ def check_stored(precision: Precision, weights: Weights) -> None:
     Raises UnsupportedError for a quantised checkpoint under a precision that it does not have, and for one that is
     not quantised under `checkpoint`.
     """
+    if isinstance(precision, Gguf):
+        raise of_llama_cpp(precision)
     settings = weights.settings()
     if settings is None or precision.name == "served":
         return
@@ -102,6 +107,14 @@ def check_four_bit(precision: FourBit, engine: str, name: str | None, compute: s
             f"{engine} has {wanted[0]} with quantised scales and products in {compute} alone",
             f"write {{name: {wanted[0]}, double_quant: true, compute_dtype: {compute}}}",
         )
+
+
+def of_llama_cpp(precision: Gguf) -> UnsupportedError:
+    """To be raised by engines that load no GGUF files."""
+    return UnsupportedError(
+        f"{precision.name} is a type of llama.cpp's GGUF files, which this engine is not asked to serve",
+        "serve it with engine: llama.cpp, or name a level such as bf16",
+    )
 
 
 def refuse(precision: Precision, engine: str) -> UnsupportedError:

@@ -1,4 +1,8 @@
-"""SGLang's server: `python -m sglang.launch_server`. Described by its documentation, not run by our tests."""
+"""SGLang's server: `python3 -m sglang.launch_server`. Described by its documentation, not run by our tests.
+
+docs.sglang.io: advanced_features/server_arguments and references/production_metrics, as of version 0.5. It counts with
+`--enable-metrics`; `/server_info` was `/get_server_info` at first. Several GPUs: `args: [--tp, "2"]`, also `--dp`.
+"""
 
 from bench.servers import precision as precisions
 from bench.servers import weights as files
@@ -31,7 +35,7 @@ ENGINE = Engine(
     command=command,
     install="install sglang in an environment of its own and name its interpreter: "
     "command: [/path/to/bin/python, -m, sglang.launch_server]",
-    version_path="/get_server_info",
+    version_path="/server_info",
     meanings=Meanings(
         prefix="sglang:",
         running=("sglang:num_running_reqs",),

@@ -68,6 +68,8 @@ def start(
     """
     engine = engines.find(choice.engine)
     found = weights.find(model, say)
+    if engine.prepare is not None and not commands.is_whole(choice.command):
+        found = engine.prepare(found, precision, say)
     try:
         kept = ServerLog(log)
     except OSError as error:
@@ -90,12 +92,16 @@ def _started(
     engine: Engine, choice: ManagedServer, launch: Launch, log: ServerLog, say: Callable[[str], None]
 ) -> Running:
     command = commands.made(engine, choice, launch)
+    extra = {**engine.env, **command.env, **choice.env}
+    _write(command.files)
     since = time.perf_counter()
-    process = _process(command.words, command.folder, {**engine.env, **choice.env}, log)
+    process = _process(command.words, command.folder, extra, log)
     try:
         _Wait(process, engine, choice, launch.port, log).until_ready()
         load_s = time.perf_counter() - since
-        weights_id, weights_bytes = commands.identity(launch, command.words)
+        _step(command.create, command.folder, extra, engine, choice, log)
+        load_s += _step(command.load, command.folder, extra, engine, choice, log)
+        weights_id, weights_bytes = commands.identity(launch, (*command.words, *command.files.values()))
         facts = ServerFacts(
             engine=engine.name,
             version=command.version or _version(engine, launch.port),
@@ -110,6 +116,52 @@ def _started(
     metrics = choice.metrics_path or engine.metrics_path
     base_url = f"http://{HOST}:{launch.port}/v1"
     return Running(process, log, base_url, facts, metrics, command.model, say)
+
+
+def _write(files: Mapping[Path, str]) -> None:
+    """Raises InputError for a place that cannot be written to."""
+    for path, text in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}-{os.getpid()}")
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror}); set BENCH_CACHE to another folder"
+            ) from None
+
+
+def _step(
+    words: tuple[str, ...],
+    folder: Path | None,
+    extra: Mapping[str, str],
+    engine: Engine,
+    choice: ManagedServer,
+    log: ServerLog,
+) -> float:
+    """Run a command beside the server until it ends well; how long that took, in seconds.
+
+    Raises ServerDiedError for another end, NeverReadyError where it takes longer than a server may to get ready.
+    """
+    if not words:
+        return 0.0
+    since = time.perf_counter()
+    process = _process(words, folder, extra, log)
+    shown = f"{engine.name}: {' '.join(commands.shown(words[:2]))}"
+    try:
+        code = process.wait(choice.start_timeout_s)
+    except subprocess.TimeoutExpired:
+        raise NeverReadyError(
+            f"{shown} was not done after {choice.start_timeout_s:g} s; raise start_timeout_s in server"
+        ) from None
+    finally:
+        end(process)
+    if code:
+        last = server_log.reason(log.last_lines())
+        said = "it printed nothing" if last is None else bare(last)
+        raise ServerDiedError(f"{shown} failed (exit code {code}): {said}; see {log.path.name}")
+    return time.perf_counter() - since
 
 
 def _process(

@@ -1,7 +1,8 @@
 """Text Generation Inference: `text-generation-launcher`. Described by its documentation, not run by our tests.
 
-Its project is in maintenance mode. It refuses a dtype beside a quantisation, and its 4-bit products are in the type
-of the activations, which for most models is then fp16.
+Its documentation is docs/source/reference/launcher.md of version 3; its project is in maintenance mode. It refuses a
+dtype beside a quantisation, and its 4-bit products are in the type of the activations, which for most models is then
+fp16. It takes all GPUs that it sees; `args: [--num-shard, "2"]` says how many.
 """
 
 from bench.schema import FourBit, Int8
@@ -29,15 +30,16 @@ def command(launch: Launch) -> Command:
 def _precision(launch: Launch) -> list[str]:
     wanted = launch.precision
     precisions.check_quantised(wanted, "tgi")
-    precisions.kv_type(wanted, "tgi", {})
+    kept = precisions.kv_type(wanted, "tgi", {"fp8": "fp8_e4m3fn"})
+    kv = [] if kept is None else ["--kv-cache-dtype", kept]
     if isinstance(wanted, FourBit):
         precisions.check_four_bit(wanted, "tgi", None, "fp16")
-        return ["--quantize", f"bitsandbytes-{wanted.name}"]
+        return ["--quantize", f"bitsandbytes-{wanted.name}", *kv]
     if isinstance(wanted, Int8):
         precisions.check_int8(wanted, "tgi")
-        return ["--quantize", "bitsandbytes"]
+        return ["--quantize", "bitsandbytes", *kv]
     named = precisions.dtype(wanted, "tgi", ("fp16", "bf16"))
-    return [] if named is None else ["--dtype", named]
+    return kv if named is None else ["--dtype", named, *kv]
 
 
 ENGINE = Engine(

@@ -1,9 +1,11 @@
-"""vLLM's OpenAI-compatible server: `vllm serve`. Described by its documentation (0.32), not run by our tests.
+"""vLLM's OpenAI-compatible server: `vllm serve`. Its build for CPUs (0.32) was run; GPUs by its documentation alone.
 
-Its bitsandbytes weights are nf4 with quantised scales, computed in bf16; it makes no int8 while it loads.
-Keys and values as fp8 are e4m3 with the scales that the checkpoint brings, else 1.
+Its bitsandbytes weights are nf4 with quantised scales, computed in bf16 (since 0.2x through its own package
+vllm-bnb-plugin); it makes no int8 while it loads. Keys and values as fp8 are e4m3 with the scales that the checkpoint
+brings, else 1. A shape is served with random weights and a tokenizer that is made up too.
 """
 
+from bench.models import catalogue, shape_folder
 from bench.schema import FourBit
 from bench.servers import precision as precisions
 from bench.servers import weights as files
@@ -12,7 +14,8 @@ from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
 
 def command(launch: Launch) -> Command:
     """`vllm serve MODEL …`; /health answers 200 when the engine is up."""
-    source = files.checkpoint(launch.weights, "vllm")
+    is_shape = catalogue.kind(launch.weights.model) == "shape"
+    source = str(shape_folder.ensure(launch.weights.model)) if is_shape else files.checkpoint(launch.weights, "vllm")
     precisions.check_stored(launch.precision, launch.weights)
     words = [*(launch.program or ("vllm",)), "serve", source, "--host", HOST, "--port", str(launch.port)]
     words += ["--served-model-name", launch.weights.name]
@@ -20,6 +23,8 @@ def command(launch: Launch) -> Command:
         words += ["--revision", launch.weights.revision, "--tokenizer-revision", launch.weights.revision]
     if launch.weights.model.trust_remote_code:
         words.append("--trust-remote-code")
+    if is_shape:
+        words += ["--load-format", "dummy"]
     return Command((*words, *_precision(launch)), launch.weights.name)
 
 

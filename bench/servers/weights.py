@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.errors import UnsupportedError
@@ -23,9 +23,15 @@ class Weights:
     gguf: Path | None = None
     hub_id: str | None = None
     revision: str | None = None
+    made_for: str | None = None
+    """The precision that `gguf` was made for, where it is not the model's own file."""
+    made_of: Path | None = None
+    """What it was made of: names the weights, at every precision alike. None for random weights."""
 
     def settings(self) -> dict[str, object] | None:
-        """The checkpoint's config where it is on this machine."""
+        """The checkpoint's config where it is on this machine; None for a GGUF file, which has none."""
+        if catalogue.kind(self.model) == "gguf" or self.model.gguf_file is not None:
+            return None
         return catalogue.config(self.model)
 
 
@@ -101,6 +107,9 @@ def identity(weights: Weights, served: Path | None) -> tuple[str | None, int | N
             return None, None
         commit = hub.commit(weights.model)
         return None if commit is None else f"commit:{commit}", _size(hub.weight_files(weights.model))
+    if weights.made_for is not None and served == weights.gguf:
+        original = replace(weights, made_for=None, made_of=None)
+        return None if weights.made_of is None else identity(original, weights.made_of)[0], _size([served])
     if served.is_dir():
         files = sorted(served.glob("*.safetensors"))
         return builtin.weights_id(served) or checksum(files), _size(files)

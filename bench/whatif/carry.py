@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from bench.cost import dollars, owned
 from bench.cost.hourly import HourlyRate
 from bench.errors import InputError
+from bench.hardware import division
 from bench.metrics import roofline
 from bench.metrics.statistics import Estimate
 from bench.schema import CostChoices, OneOff, Workload
@@ -19,8 +20,8 @@ from bench.whatif.target import Target
 
 GB = 1e9
 NO_COMMUNICATION = (
-    "Several devices: their rates are added with no loss; communication between them is not modelled, so real ones are "
-    "slower."
+    "Several devices: their rates are added with no loss (of a row whose own devices took turns, they do so again); "
+    "communication between them is not modelled, so real ones are slower."
 )
 
 
@@ -127,7 +128,8 @@ def carried(source: Source, target: Target, asked: Asked, batch: Workload | None
     kind = roofline.product_type(row.cell.precision, figures.facts)
     assert figures.ttft_s is not None  # a row without it was refused: its roofline has no work
     reached = shares(figures.roofline, work, figures.ttft_s, figures.tpot_s, source.ceiling, kind)
-    timed = speeds(work, own, reached, target.ceiling, room.devices, kind)
+    alike = division.of_alike(target.ceiling, room.devices, division.of(figures.facts))
+    timed = speeds(work, own, reached, alike, 1, kind)
     found = replace(found, speeds=timed, reasons=_missing(source, target, timed, kind))
     if not target.whole and room.usable_bytes is None:
         unknown = f"the memory of {target.name} is not known: whether it fits was not checked"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from bench.metrics import footprint, roofline
 from bench.metrics.footprint import Shape
-from bench.schema import ModelFacts, Precision, Workload
+from bench.schema import Gguf, ModelFacts, Precision, Workload
 from bench.schema.precision import STORED
 
 MOST = 1024
@@ -26,10 +26,11 @@ class Fit:
 def needed_bytes(of: Shape, facts: ModelFacts, precision: Precision, batch: Workload) -> float:
     """Weights, KV cache and activations (docs/metrics.md), with what the engine said of its own cache and weights.
 
-    The bits of a stored precision are not in its config: its weights count as they were measured in memory.
+    The bits of a stored precision are not in its config: its weights count as they were measured in memory, GGUF's too.
     """
     need = footprint.needed(of, precision, batch)
-    weights = float(facts.weights_bytes) if precision.name in STORED else need.weights_bytes
+    is_measured = precision.name in STORED or isinstance(precision, Gguf)
+    weights = float(facts.weights_bytes) if is_measured else need.weights_bytes
     tokens = batch.batch_size * (batch.input_tokens + batch.output_tokens)
     return weights + tokens * roofline.kv_bytes_per_token(of, facts, precision) + need.activation_bytes
 

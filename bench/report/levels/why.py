@@ -12,7 +12,7 @@ from bench.metrics import explain
 from bench.metrics.explain import Explanation, Packs, Step, Steps
 from bench.report.rows import Row
 from bench.report.table import number, percent
-from bench.schema import Plain, Precision
+from bench.schema import Gguf, Plain, Precision
 from bench.schema.precision import kv_cache, label
 from bench.schema.quality import PhaseProfile
 
@@ -122,7 +122,8 @@ def _precision(own: Rows) -> Precision:
 def _packs(precision: Precision) -> Packs:
     if isinstance(precision, Plain) and kv_cache(precision) is None:
         return "nothing"
-    return "products" if precision.name in PRODUCTS_QUANTISED else "weights"
+    # llama.cpp packs activations into blocks of int8 for its products with packed weights.
+    return "products" if precision.name in PRODUCTS_QUANTISED or isinstance(precision, Gguf) else "weights"
 
 
 def _steps(name: str, own: Rows) -> Steps:

@@ -161,15 +161,15 @@ def _dollar_notes(row: ServingRow) -> list[Note]:
     notes = [] if bill is None else _bill_notes(bill, row)
     if of is None:
         return notes
-    notes += _hour_notes(of) if bill is None else [_check_text(of.checked)]
+    notes += _hour_notes(of, row.machine) if bill is None else [_check_text(of.checked)]
     return [*notes, *_api_notes(of)]
 
 
-def _hour_notes(of: ServingDollars) -> list[Note]:
+def _hour_notes(of: ServingDollars, machine: str | None) -> list[Note]:
     assert of.rate is not None
     idle = " (nothing idle; at 50% every dollar here doubles)" if of.utilisation == 1 else ""
     notes: list[Note] = [
-        f"Hardware price: {of.rate.basis}; of {of.whose}.",
+        f"Hardware price{'' if machine is None else f' of {machine}'}: {of.rate.basis}; of {of.whose}.",
         f"Utilisation {percent(of.utilisation)}: the share of what the machine serves at this load that it does serve "
         f"in its paid hours{idle}.",
         "$/Mtok: the hour over all tokens served in it, input and output together. A server prefills and decodes at "

@@ -78,6 +78,8 @@ class ServingRow:
     failure: Failure | None = None
     no_dollars_because: str | None = None
     counted: tuple[Counted, ...] = ()
+    machine: str | None = None
+    """Of a fleet: what its config calls the machine."""
     slo: tuple[Slo, ...] = ()
     command: str | None = None
     stop: Stop | None = None

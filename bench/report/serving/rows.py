@@ -10,12 +10,13 @@ from pathlib import Path
 from bench.errors import InputError
 from bench.metrics.serving.figures import over
 from bench.metrics.verdict import Reason
+from bench.report import machines
 from bench.report.serving import priced
 from bench.report.serving.counters import Counted, counted
 from bench.report.serving.reading import Run, read_run
 from bench.report.serving.row import ServingRow, server_key
 from bench.report.serving.trace import REMEDY
-from bench.schema import Cell, CostChoices, Environment, Failure, Record, Serving, Slo
+from bench.schema import Cell, CostChoices, Environment, Failure, Machine, Record, Serving, Slo
 
 Key = tuple[str, ...]
 Duty = tuple[float, float]
@@ -31,6 +32,7 @@ class _Group:
     measured: list[Record] = field(default_factory=list)
     failed: list[Record] = field(default_factory=list)
     last: Record | None = None
+    machine: str | None = None
 
 
 def serving_rows(
@@ -40,6 +42,7 @@ def serving_rows(
     slo: Sequence[Slo] = (),
     order: Sequence[str] = (),
     duty: Duty | None = None,
+    fleet: Sequence[Machine] = (),
 ) -> list[ServingRow]:
     """The rows of a run's cells under load, in the order of the plan (`order`: cell ids), then as measured.
 
@@ -52,7 +55,12 @@ def serving_rows(
     pricing = priced.Pricing.of(choices, duty)
     place = {cell_id: index for index, cell_id in enumerate(order)}
     keys = sorted(groups, key=lambda key: place.get(key[0], len(place)))
-    return [_row(groups[key], folder, pricing, tuple(slo)) for key in keys]
+    found = []
+    for key in keys:
+        own = machines.choices_of(groups[key].machine, fleet, pricing.choices)
+        found.append(_row(groups[key], folder, replace(pricing, choices=own), tuple(slo)))
+    usd = [None if one.dollars is None else one.dollars.usd_per_mtok.value for one in found]
+    return machines.cheapest_first(found, usd)
 
 
 def _grouped(records: Iterable[Record]) -> dict[Key, _Group]:
@@ -62,24 +70,26 @@ def _grouped(records: Iterable[Record]) -> dict[Key, _Group]:
     for record in records:
         if record.cell.traffic is None:
             continue
+        if record.status == "lost":
+            continue
         if record.serving is None or record.status != "ok":
             failures.append(record)
             continue
         key = (*_own(record), *server_key(record.serving))
-        group = groups.setdefault(key, _Group(record.cell, record.environment))
+        group = groups.setdefault(key, _Group(record.cell, record.environment, machine=record.machine))
         group.measured.append(record)
         group.last = record
-    of_cell = {key[:2]: key for key in reversed(groups)}
+    of_cell = {key[:3]: key for key in reversed(groups)}
     for record in failures:
         key = of_cell.get(_own(record), _own(record))
-        group = groups.setdefault(key, _Group(record.cell, record.environment))
+        group = groups.setdefault(key, _Group(record.cell, record.environment, machine=record.machine))
         group.failed.append(record)
         group.last = record if group.last is None or not group.measured else group.last
     return groups
 
 
-def _own(record: Record) -> tuple[str, str]:
-    return record.cell.cell_id, record.environment.fingerprint()
+def _own(record: Record) -> tuple[str, str, str]:
+    return record.cell.cell_id, record.environment.fingerprint(), record.machine or ""
 
 
 def _row(group: _Group, folder: Path, pricing: "priced.Pricing", slo: tuple[Slo, ...]) -> ServingRow:
@@ -98,6 +108,7 @@ def _row(group: _Group, folder: Path, pricing: "priced.Pricing", slo: tuple[Slo,
         command=None if last is None else last.command,
         stop=None if last is None else last.stop,
         failed_runs_usd=spent,
+        machine=group.machine,
         measured_at=min((one.started_at for one in (*group.measured, *group.failed)), default=None),
     )
     if not group.measured:

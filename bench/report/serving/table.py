@@ -163,6 +163,7 @@ def doubt(found: ApiOfMix) -> str:
 
 
 DROPPED_WHEN_EMPTY = (
+    "machine",
     *("cached", "$/Mtok cached", "$/Mtok good", "goodput req/s", "attained", "SLO met", "tok/s/user"),
     *("$/Mtok in", "$/Mtok out", "$/Mtok out, all-in", "break-even", "vs API", "utilisation", "asleep $/Mtok"),
 )
@@ -173,6 +174,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("precision", "name", precision, numeric=False),
     Column("engine", "name", engine_text, numeric=False),
     Column("load", "name", lambda row: load_text(row.traffic), numeric=False),
+    Column("machine", "name", lambda row: row.machine or NONE, numeric=False),
     Column("in", "speed", _mean("input")),
     Column("cached", "speed", _cached),
     Column("out", "speed", _mean("output")),

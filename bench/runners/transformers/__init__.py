@@ -8,17 +8,18 @@ cache each step. A prefix that is in the cache before the clock starts goes thro
 """
 
 import logging
-import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.errors import UnsupportedError
 from bench.runners import Encoded, OnStep
-from bench.runners.transformers import stored
-from bench.schema import PRECISIONS, Accelerator, Environment, Model, ModelFacts, Precision, Profile
+from bench.runners.transformers import devices, stored
+from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision, Profile
+from bench.schema.precision import GGUF_NAMES
 from bench.sensors import environment
 
 _SIZE = re.compile(r"\d+(\.\d+)?\s*([KMGT]i?B)", re.IGNORECASE)
@@ -50,6 +51,9 @@ class Options(BaseModel):
     max_memory: dict[str, str] | None = Field(
         None, description="with device_map: device → limit, such as {'0': '20GiB', cpu: '60GiB'}"
     )
+    tensor_parallel: int = Field(
+        1, ge=1, description="devices over which every matrix is split: GPUs, one process each, or processes on the CPU"
+    )
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"] = Field(
         "auto", description="attention implementation; auto is what transformers picks"
     )
@@ -60,7 +64,9 @@ class Options(BaseModel):
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = Field(
         "default", description="mode given to torch.compile"
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; default one for each usable core")
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads of a process; default one for each usable core, shared by the ranks"
+    )
 
     @model_validator(mode="after")
     def _not_contradictory(self) -> "Options":
@@ -71,29 +77,17 @@ class Options(BaseModel):
             raise ValueError("max_memory does nothing without device_map; add device_map: auto")
         if self.max_memory is not None and not all(_SIZE.fullmatch(size) for size in self.max_memory.values()):
             raise ValueError("max_memory sizes are written like 20GiB or 500MB")
+        if self.tensor_parallel > 1 and self.device_map is not None:
+            raise ValueError("tensor_parallel and device_map contradict each other; keep one of them")
+        if self.tensor_parallel > 1 and self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device: {self.device} is one device, tensor_parallel takes several; leave it at auto")
+        if self.tensor_parallel > 1 and self.compile:
+            raise ValueError("compile and tensor_parallel do not go together here; use compile: false")
         if self.compile_mode != "default" and not self.compile:
             raise ValueError("compile_mode does nothing without compile: true")
         if self.compile and self.cache == "dynamic":
             raise ValueError("torch.compile recompiles at every step with a dynamic cache; use cache: static")
         return self
-
-
-def _visible(environment: Environment) -> tuple[Accelerator, ...] | None:
-    """The NVIDIA devices that torch will see, in its order; None where that cannot be said from outside torch."""
-    version = environment.packages.get("torch", "")
-    if "rocm" in version:
-        return None
-    if version.endswith("+cpu"):
-        return ()
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
-        # CUDA's own order is fastest first, the driver's is by bus: the same only where all are alike.
-        alike = len({(gpu.name, gpu.memory_bytes) for gpu in environment.accelerators}) <= 1
-        return environment.accelerators if alike else None
-    indexes = [part.strip() for part in chosen.split(",") if part.strip()]
-    if not all(part.isdigit() and int(part) < len(environment.accelerators) for part in indexes):
-        return None
-    return tuple(environment.accelerators[int(part)] for part in indexes)
 
 
 class TransformersRunner:
@@ -125,13 +119,14 @@ class TransformersRunner:
         self._options = options
         self._loop: Any = None
         self._loaded: Any = None
+        self._ranks: Any = None
 
     @classmethod
     def room_bytes(cls, options: BaseModel, environment: Environment) -> int | None:
         """Bytes that this deployment may fill, from what was detected; None where that cannot be said."""
         assert isinstance(options, Options)
         ram = environment.memory_limit_bytes or environment.memory_total_bytes
-        gpus = _visible(environment)
+        gpus = devices.visible(environment)
         if options.device in ("cpu", "mps") or gpus == ():
             return ram
         if gpus is None or any(gpu.memory_bytes is None for gpu in gpus):
@@ -139,8 +134,21 @@ class TransformersRunner:
         sizes = [gpu.memory_bytes or 0 for gpu in gpus]
         if options.device_map is not None:
             return sum(sizes) + ram
+        if options.tensor_parallel > 1:  # every rank holds as much, so that the smallest device is full first
+            return options.tensor_parallel * min(sizes[: options.tensor_parallel], default=0) or None
         index = int(options.device.partition(":")[2] or 0)
         return sizes[index] if index < len(sizes) else None
+
+    @classmethod
+    def lacking(cls, options: BaseModel, environment: Environment) -> tuple[str, str] | None:
+        """Why the devices that were detected are too few for these options, and what would do; None if they do."""
+        assert isinstance(options, Options)
+        gpus = devices.count(environment)
+        return None if gpus is None else devices.lacking(options, gpus, environment.cpu_usable)
+
+    @classmethod
+    def needs(cls, options: BaseModel) -> Mapping[str, str]:
+        return {"torch": "", "transformers": ">=5", "accelerate": ""}
 
     @classmethod
     def precisions(cls, environment: Environment) -> dict[str, str | None]:
@@ -170,9 +178,25 @@ class TransformersRunner:
         able = [method for method in stored.NEEDS if found[method] is None]
         found["checkpoint"] = f"works for {', '.join(able)}" if able else "needs a library of its format; see those"
         found["served"] = "is what an endpoint runs; here name one"
+        found |= dict.fromkeys(GGUF_NAMES, "llama.cpp's own: use the runner llama.cpp")
         return found
 
     def load(self) -> ModelFacts:
+        if self._options.tensor_parallel == 1:
+            from bench.runners.transformers import load
+
+            load.check_devices(self._options)
+            return self.load_here()
+        from bench.runners.transformers.ranks import Ranks
+
+        self._ranks = Ranks(self._model_choice, self._precision, self._options)
+        with self._ranks.loading():
+            own = self.load_here()
+        facts: ModelFacts = self._ranks.facts_of_all(own)
+        return facts
+
+    def load_here(self) -> ModelFacts:
+        """Load what this process holds: the whole model, or one rank's share of it."""
         import torch
 
         from bench.runners.transformers import facts, load
@@ -181,8 +205,10 @@ class TransformersRunner:
         # bitsandbytes logs a line for each int8 product and transformers one for each odd setting.
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         # torch follows the affinity of the process and not a container's quota: more threads would only be throttled.
-        torch.set_num_threads(self._options.threads or min(torch.get_num_threads(), environment.usable_cpus()))
-        place = load.device(self._options.device)
+        usable = max(1, environment.usable_cpus() // self._options.tensor_parallel)
+        torch.set_num_threads(self._options.threads or min(torch.get_num_threads(), usable))
+        split = self._options.tensor_parallel > 1
+        place = load.sharded().place(load.sharded().own_rank()) if split else load.device(self._options.device)
         loaded = load.load(self._model_choice, self._precision, self._options, place)
         self._loaded = loaded
         self._loop = Loop(
@@ -193,21 +219,39 @@ class TransformersRunner:
             kv_cache=loaded.kv_cache,
             inference_mode=loaded.inference_mode,
         )
-        return facts.collect(loaded, self._model_choice, self._loop.cache_kind, self._loop.compiled)
+        first = not split or load.sharded().own_rank() == 0
+        return facts.collect(loaded, self._model_choice, self._loop.cache_kind, self._loop.compiled, named=first)
 
     def generate(
         self, prompts: Sequence[Sequence[int]], output_tokens: int, on_step: OnStep
     ) -> Sequence[Sequence[int]]:
         if self._loop is None:
             raise UnsupportedError("generate was called before load", "call load first")
-        tokens: Sequence[Sequence[int]] = self._loop.generate(prompts, output_tokens, on_step)
+        with self._together("generate", prompts, output_tokens):
+            tokens: Sequence[Sequence[int]] = self._loop.generate(prompts, output_tokens, on_step)
+        if self._ranks is not None:
+            self._ranks.agree(tokens)
         return tokens
 
     def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
         """Hold keys and values of the first tokens of each row for the next `generate`."""
         if self._loop is None:
             raise UnsupportedError("keep_prefix was called before load", "call load first")
-        self._loop.keep_prefix(prompts, cached_tokens)
+        with self._together("keep_prefix", prompts, cached_tokens):
+            self._loop.keep_prefix(prompts, cached_tokens)
+
+    def _together(self, what: str, *arguments: Any) -> AbstractContextManager[None]:
+        """Have the other ranks do the same meanwhile, where there are any."""
+        return nullcontext() if self._ranks is None else self._ranks.together(what, *arguments)
+
+    def reset_device_peaks(self) -> None:
+        """Start new peaks of device memory in the processes other than this one."""
+        if self._ranks is not None:
+            self._ranks.reset_device_peaks()
+
+    def device_peaks(self) -> Mapping[str, int]:
+        """Bytes that torch allocated and reserved at most in the processes other than this one, all of them added."""
+        return {} if self._ranks is None else self._ranks.device_peaks()
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int] | None:
         from bench.runners.transformers import text as scoring
@@ -226,22 +270,31 @@ class TransformersRunner:
     def logits(self, rows: Sequence[Sequence[int]]) -> Any:
         from bench.runners.transformers import text as scoring
 
-        return scoring.logits(self._loaded, rows)
+        with self._together("logits", rows):
+            return scoring.logits(self._loaded, rows)
 
     def language_model(self) -> Any:
         from bench.runners.transformers import tasks
+
+        self._check_alone("tasks ask")
 
         return tasks.language_model(self._model_choice, self._loaded)
 
     def profile(self, prompts: Sequence[Sequence[int]], output_tokens: int, facts: ModelFacts) -> Profile:
         from bench.runners.transformers.profile import profile
 
+        self._check_alone("a profile needs")
+
         return profile(self._loaded.network, self._loop, prompts, output_tokens, facts)
+
+    def _check_alone(self, what: str) -> None:
+        if self._ranks is not None:
+            raise UnsupportedError(f"{what} a network in one process", "leave tensor_parallel out")
 
     def out_of_memory(self, error: BaseException) -> bool:
         import torch
 
-        if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or getattr(error, "out_of_memory", False):
             return True
         text = str(error)
         return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)

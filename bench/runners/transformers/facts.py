@@ -1,6 +1,6 @@
 """What was really loaded: bytes counted in the tensors themselves, not taken from a formula."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ from bench.runners.transformers.loop import input_device
 from bench.schema import Accelerator, Model, ModelFacts
 
 
-def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFacts:
-    """Facts about a loaded network."""
+def collect(loaded: Loaded, model: Model, cache: str, compiled: bool, named: bool = True) -> ModelFacts:
+    """Facts about a loaded network, or about the share of it that this process holds.
+
+    `named`: with what names the weights, which takes reading them once more.
+    """
     network = loaded.network
     config = network.config.get_text_config()
     parameters = _dense_parameters(network.config) if loaded.packed else 0
@@ -37,6 +40,7 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
             weights_bytes += size
             place = str(part.device) if part.device.type != "meta" else _off_loaded_to(name, network.hf_device_map)
             placement[place] = placement.get(place, 0) + size
+    named = named and not loaded.random_weights
     notes = list(loaded.notes)
     where = {str(place) for place in (getattr(network, "hf_device_map", None) or {}).values()}
     if where & {"cpu", "disk"} and len(where) > 1:
@@ -48,13 +52,13 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         vocab_size=config.vocab_size,
         max_positions=getattr(config, "max_position_embeddings", None),
         random_weights=loaded.random_weights,
-        weights_id=None if loaded.random_weights else _weights_id(model),
-        files={} if loaded.random_weights else {path.name: checksum([path]) or "" for path in _weight_files(model)},
+        weights_id=_weights_id(model) if named else None,
+        files={} if not named else {path.name: checksum([path]) or "" for path in _weight_files(model)},
         config=footprint.sizes(config.to_dict()),
         dtype=str(network.dtype).removeprefix("torch."),
         device=str(input_device(network)),
         placement=placement,
-        accelerators=tuple(_accelerator(place) for place in sorted(placement) if place.startswith("cuda")),
+        accelerators=tuple(_accelerator(place) for place in _in_order(placement) if place.startswith("cuda")),
         threads=torch.get_num_threads(),
         attention=getattr(network.config, "_attn_implementation", None),
         cache=cache,
@@ -63,6 +67,11 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool) -> ModelFa
         kernel_falls_back=loaded.kernel_falls_back,
         notes=tuple(notes),
     )
+
+
+def _in_order(places: Iterable[str]) -> list[str]:
+    """By number: cuda:2 comes before cuda:10."""
+    return sorted(places, key=lambda place: (len(place), place))
 
 
 def _accelerator(place: str) -> Accelerator:
@@ -115,8 +124,10 @@ def _values(tensor: Any, shape: Any) -> int:
 def _storages(tensor: Any) -> Iterator[torch.Tensor]:
     """The tensor and the scales that belong to it; of a tensor made of others, those."""
     if hasattr(tensor, "__tensor_flatten__"):
-        for name in tensor.__tensor_flatten__()[0]:
-            yield from _storages(getattr(tensor, name))
+        parts = (getattr(tensor, name) for name in tensor.__tensor_flatten__()[0])
+        for part in parts:
+            if isinstance(part, torch.Tensor):  # a share of a split matrix also names the devices that hold the others
+                yield from _storages(part)
         return
     yield tensor.data
     scales = getattr(tensor, "SCB", None)

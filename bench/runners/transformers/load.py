@@ -1,6 +1,7 @@
 """A model in memory: real weights through `from_pretrained`, or random ones at the true shapes."""
 
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,19 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from bench.errors import DoesNotFitError, UnsupportedError
 from bench.models import builtin, catalogue
-from bench.runners.transformers import Options, levels, packed, random_weights
+from bench.runners.transformers import Options, devices, levels, packed, random_weights
 from bench.runners.transformers.levels import bitsandbytes
 from bench.runners.transformers.loaded import Loaded, notes
-from bench.schema import Model, Precision
+from bench.schema import Gguf, Model, Precision
 from bench.schema.precision import STORED, kv_cache
+from bench.sensors import environment
+
+
+def check_devices(options: Options) -> None:
+    """Raises UnsupportedError for more devices than torch sees, before anything is loaded."""
+    lack = devices.lacking(options, torch.cuda.device_count(), environment.usable_cpus())
+    if lack is not None:
+        raise UnsupportedError(*lack)
 
 
 def device(name: str) -> torch.device:
@@ -39,6 +48,11 @@ def load(model: Model, precision: Precision, options: Options, place: torch.devi
     """Load weights as the precision says. Raises UnsupportedError with the reason and what would work."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    if isinstance(precision, Gguf):
+        raise UnsupportedError(
+            f"transformers does not compute on {precision.name}, a type of llama.cpp's GGUF files",
+            "use the runner llama.cpp, or a level such as bf16 or nf4",
+        )
     if options.compile and place.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise UnsupportedError("torch.compile needs a C++ compiler, none was found", "install g++, or compile: false")
     with TypedErrors(precision, options):
@@ -64,6 +78,8 @@ def _stored(model: Model, precision: Precision, options: Options, place: torch.d
     gguf = "gguf_file" in arguments
     config = AutoConfig.from_pretrained(source, **arguments)
     held = None if gguf else getattr(config, "quantization_config", None)
+    if options.tensor_parallel > 1:
+        sharded().check(options, precision, config.get_text_config().to_dict(), gguf)
     packed.check(precision, held, gguf)
     _check_safe(model, source, gguf)
     library = levels.library(precision)
@@ -136,6 +152,8 @@ def _check_safe(model: Model, source: str | Path, gguf: bool) -> None:
 
 def _placement(options: Options, place: torch.device) -> dict[str, Any]:
     found: dict[str, Any] = {"device_map": options.device_map or {"": place}}
+    if options.tensor_parallel > 1:
+        found = {"distributed_config": sharded().config(options.tensor_parallel)}
     if options.max_memory is not None:
         found["max_memory"] = {int(key) if key.isdigit() else key: size for key, size in options.max_memory.items()}
     if options.attention != "auto":
@@ -148,13 +166,27 @@ def _random(model: Model, precision: Precision, options: Options, place: torch.d
     assert settings is not None
     if precision.name in STORED or "quantization_config" in settings:
         raise UnsupportedError("a shape has random weights and no stored quantisation", "name bf16, int8, nf4, …")
+    if options.tensor_parallel > 1:
+        sharded().check(options, precision, settings, gguf=False)
     config = AutoConfig.for_model(**settings)
     attention = {} if options.attention == "auto" else {"attn_implementation": options.attention}
     placement = _placement(options, place)
     network = random_weights.build(
-        config, precision, place, options.device_map, placement.get("max_memory"), attention, options.compile
+        config,
+        precision,
+        place,
+        options.device_map,
+        placement.get("max_memory"),
+        attention,
+        options.compile,
+        options.tensor_parallel,
     )
     return Loaded(network.eval(), random_weights=True, notes=notes(precision, place))
+
+
+def sharded() -> Any:
+    """Imported where it is wanted: torch's distributed tensors take a second to import."""
+    return import_module("bench.runners.transformers.sharded")
 
 
 class TypedErrors:
@@ -191,6 +223,10 @@ class TypedErrors:
         stored = packed.typed(self.precision, error)
         if stored is not None:
             return stored
+        if isinstance(error, ValueError) and "tp_plan" in text:
+            return UnsupportedError(
+                "transformers has no plan to split this model over devices", "leave tensor_parallel out"
+            )
         if isinstance(error, ImportError):
             return UnsupportedError(text, f"install it, or use another precision than {self.precision.name}")
         if isinstance(error, OSError) and "cannot be loaded with `safetensors`" in str(error):

@@ -28,13 +28,22 @@ def build(
     max_memory: dict[int | str, str] | None,
     attention: Mapping[str, str],
     compiled: bool = False,
+    ranks: int = 1,
 ) -> Any:
-    """The network of `config`, filled with random weights, quantised weight by weight where asked for."""
+    """The network of `config`, filled with random weights, quantised weight by weight where asked for.
+
+    `ranks`: over how many processes its matrices are split; every one of them then calls this, and the same whole
+    matrices are drawn on each, one after the other.
+    """
     dtype = levels.dtype(precision)
     with init_empty_weights(include_buffers=False):
         # Buffers are made for real: rotary frequencies are not in any checkpoint and would be garbage otherwise.
         network = AutoModelForCausalLM.from_config(config, dtype=dtype, **attention)
     network.tie_weights()
+    if ranks > 1:
+        from bench.runners.transformers import sharded
+
+        network = sharded.split(network, ranks)
     library = levels.library(precision)
     packed = [] if library is None else levels.check(network, precision, place, compiled)
     room = {} if library is None else {f"{name}.weight": library.room_type(precision) for name in packed}
@@ -49,6 +58,8 @@ def build(
                 module._parameters[name] = done[id(parameter)]
                 continue
             values = _values(parameter, name, dtype, target, pool, pools)
+            if ranks > 1:
+                values = sharded.share(values, parameter.data)
             filled = torch.nn.Parameter(values, requires_grad=False)
             done[id(parameter)] = filled
             module._parameters[name] = filled

@@ -1,0 +1,1 @@
+"""GGUF files: what their headers say, what their types mean, and making one at another precision."""
