@@ -7,8 +7,8 @@ is one generation of N + 1 tokens after a prompt of S: its first stamp is the pr
 the same positions S … S + N − 1. With `--library` the runner uses the same build as the tool, so that a ratio is the
 runner's own doing; `--wheel` adds the build inside the wheel, for information. Batch 1, the same threads.
 
-Turns are short and in random order, because engines with barriers collapse beside a busy neighbour, and each starts
-with an untimed pass, as the tool's own does. A ratio above 1 means that the runner is faster. The interval is Student's
+Turns are short and in random order, because engines with barriers collapse beside a busy neighbour. Each starts
+with an untimed pass, as the tool's own does, and is the median of `REPEATS`: the first after a process has begun is slow. A ratio above 1 means that the runner is faster. The interval is Student's
 t over the logarithms of paired turns; the bests are the fastest turn of each, which a neighbour moves least.
 """
 
@@ -30,6 +30,7 @@ from bench.sensors import environment
 
 PHASES = ("prompt", "generation")
 CLOSE = 0.03
+REPEATS = 5
 
 Rates = tuple[float, float]
 """Tokens a second of the prompt, and of the generation."""
@@ -48,21 +49,22 @@ class Runner:
 
     def turn(self) -> Rates:
         self._runner.generate(self._prompts.next(), 2, lambda _: None)
-        done = offline.timed_round(self._runner, self._prompts.next(), self._work)
-        decode_s = done.step_s[-1] - done.step_s[0]
-        return self._work.input_tokens / done.step_s[0], (self._work.output_tokens - 1) / decode_s
+        done = [offline.timed_round(self._runner, self._prompts.next(), self._work) for _ in range(REPEATS)]
+        prompt_s = median(one.step_s[0] for one in done)
+        decode_s = median(one.step_s[-1] - one.step_s[0] for one in done)
+        return self._work.input_tokens / prompt_s, (self._work.output_tokens - 1) / decode_s
 
 
 def tool(binary: Path, file: Path, threads: int, prompt: int, new: int) -> Rates:
-    """llama-bench's two tests, one repeat each after its own warm-up."""
+    """llama-bench's two tests, each after its own warm-up."""
 
     def rate(*arguments: object) -> float:
-        words = [binary, "-m", file, "-t", threads, "-r", 1, "-o", "json", *arguments]
+        words = [binary, "-m", file, "-t", threads, "-r", REPEATS, "-o", "json", *arguments]
         done = subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"llama-bench failed: {done.stderr.strip()[-400:]}")
         (found,) = json.loads(done.stdout)
-        return float(found["avg_ts"])
+        return float(median(found["samples_ts"]))
 
     return rate("-p", prompt, "-n", 0), rate("-p", 0, "-n", new, "-d", prompt)
 
@@ -112,7 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--prompt", type=int, default=128)
     parser.add_argument("--new", type=int, default=64)
     parser.add_argument("--threads", type=int, default=environment.usable_cpus())
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=8)
     given = parser.parse_args()
     for one in given.files:
         compare(one, given)

@@ -228,7 +228,8 @@ def test_an_engine_under_another_name_is_known_by_its_module(known: None, tmp_pa
 def test_what_the_worker_lacks_is_one_line(known: None, tmp_path: Path) -> None:
     python = other_python.environment(tmp_path / "env", without=("psutil", "pydantic"))
     site = other_python.site_of(tmp_path / "env")
-    (site / "pip.py").touch()
+    (site / "pip-26.0.dist-info").mkdir()
+    (site / "pip-26.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: pip\nVersion: 26.0\n")
     lacks = "pip install 'psutil>=7' 'pydantic>=2.12'"
     assert _problem("rented", python) == f"{python} lacks psutil, pydantic: {python} -m {lacks}"
     old = site / "pydantic.dist-info"

@@ -240,7 +240,7 @@ def test_doctor_says_which_engines_can_be_started(capsys: pytest.CaptureFixture[
     doctor.doctor()
     said = capsys.readouterr().out.partition("runner openai")[2].partition("\nrunner ")[0]
     assert [line.split()[1] for line in said.splitlines() if line.startswith("  server ")] == [
-        *("llama.cpp", "transformers", "vllm", "sglang", "tgi")
+        *("llama.cpp", "ollama", "transformers", "vllm", "sglang", "tensorrt-llm", "tgi")
     ]
     assert "fp32" not in said  # an endpoint runs what it runs
 

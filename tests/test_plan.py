@@ -278,7 +278,7 @@ def test_a_control_character_is_broken_yaml_without_libyaml_too(
             "10: runners[0].atention: unknown key", "did you mean 'attention'",
         ),
         ("replicates: 2", "runners: {name: transfomers}", "8: runners.name: unknown runner", "'transformers'"),
-        ("replicates: 2", "runners: vllm-omni", "8: runners.name: unknown runner", "transformers"),
+        ("replicates: 2", "runners: llama", "8: runners.name: unknown runner", "'llama.cpp'"),
         ("replicates: 2", "protocol:\n  round: 3", "9: protocol.round: unknown key", "did you mean 'rounds'"),
         ("replicates: 2", "cost:\n  usd_per_hr: 3", "9: cost.usd_per_hr: unknown key", "did you mean 'usd_per_hour'"),
         (

@@ -31,6 +31,7 @@ def test_the_two_commands_stand_first() -> None:
 MINUTES = (
     *("configs/quantisation.yaml", "results/local/quantisation"),
     *("configs/serving.yaml", "results/local/serving"),
+    *("configs/suites/cpu-engines.yaml", "results/local/cpu-engines"),
 )
 """What runs for minutes, and what reads its results: `scripts/test-slow` does."""
 
@@ -59,13 +60,22 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
         assert "busy" in (place / "results" / "local" / "quickstart" / "table.md").read_text()
         return
     assert done.returncode == 0, done.stderr
-    if "--dry-run" in words:
+    if words[2].endswith("fleet.yaml"):
+        for machine in ("H100", "L40S", "MI300X", "CPU"):
+            assert machine in done.stdout
+    elif "--dry-run" in words:
         assert "9 processes at least" in done.stdout
         assert "quality on builtin:moby-dick" in done.stdout
     elif words[-1].endswith("serving.yaml"):
         _check_serving(done.stdout, done.stderr, place)
     elif "configs/quantisation.yaml" in line:
         _check_quantisation(done.stdout, done.stderr, place)
+    elif words[-1].endswith("cpu-engines.yaml"):
+        _check_engines(done.stdout, place)
+    elif words[-1] == "cpu-engines.html":
+        page = (place / "cpu-engines.html").read_text()
+        for engine in ENGINES:
+            assert engine in page
     elif "--by" in words:
         # The reference, and what each of the others loses.
         assert re.search(r"bf16 \(ref\.\)", done.stdout)
@@ -126,6 +136,18 @@ def _check_serving(table: str, progress: str, place: Path) -> None:
         assert re.search(rf"^ *\d +{load} ", table, re.MULTILINE), table
     assert "llama.cpp" in table
     assert re.search(r"measuring \d+ s: \d+ sent", progress), progress
+
+
+ENGINES = ("llama.cpp", "openvino", "transformers")
+
+
+def _check_engines(summary: str, place: Path) -> None:
+    folder = place / "results" / "local" / "cpu-engines"
+    for engine in ENGINES:
+        records = (folder / engine.replace(".", "-") / "records.jsonl").read_text().splitlines()
+        assert sum('"status":"ok"' in line for line in records) >= 4
+    assert (folder / "summary.md").is_file()
+    assert re.search(r"\d+% of the budget|of 1 h", summary), summary
 
 
 def _check_quantisation(table: str, progress: str, place: Path) -> None:

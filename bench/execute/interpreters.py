@@ -98,8 +98,9 @@ def variables(python: str | None) -> dict[str, str]:
 
 def _found(choice: RunnerChoice) -> Found:
     needs = _needs(choice)
-    packages = dict.fromkeys([*runners.find(choice.name).PACKAGES, *needs, *NEEDED, *NEEDED_FOR_GPUS])
-    modules = dict.fromkeys(["pip", *map(_module, needs)])
+    # pip as a distribution: to look for it as a module makes setuptools change what is imported.
+    packages = dict.fromkeys([*runners.find(choice.name).PACKAGES, *needs, *NEEDED, *NEEDED_FOR_GPUS, "pip"])
+    modules = dict.fromkeys(map(_module, needs))
     return ask(choice.python, tuple(packages), tuple(modules))
 
 
@@ -209,7 +210,7 @@ def _install(python: str | None, found: Found, wanted: list[str]) -> str:
     words = " ".join(map(shlex.quote, wanted))
     if python is None:
         return f"pip install {words}"
-    if "pip" not in found.modules:
+    if "pip" not in found.packages:
         return f"uv pip install --python {shlex.quote(python)} {words}"
     return f"{shlex.quote(python)} -m pip install {words}"
 
