@@ -7,9 +7,10 @@ is one generation of N + 1 tokens after a prompt of S: its first stamp is the pr
 the same positions S … S + N − 1. With `--library` the runner uses the same build as the tool, so that a ratio is the
 runner's own doing; `--wheel` adds the build inside the wheel, for information. Batch 1, the same threads.
 
-Turns are short and in random order, because engines with barriers collapse beside a busy neighbour. Each starts
-with an untimed pass, as the tool's own does, and is the median of `REPEATS`: the first after a process has begun is slow. A ratio above 1 means that the runner is faster. The interval is Student's
-t over the logarithms of paired turns; the bests are the fastest turn of each, which a neighbour moves least.
+Turns are short and in random order, because engines with barriers collapse beside a busy neighbour. Each starts with
+an untimed pass, as the tool's own does, and is the median of `REPEATS`: the first after a process has begun is slow.
+A ratio above 1 means that the runner is faster. The interval is Student's t over the logarithms of paired turns; the
+bests are the fastest turn of each, which a neighbour moves least.
 """
 
 import argparse

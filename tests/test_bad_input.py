@@ -183,6 +183,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(place)], check=True)
 
 
+@pytest.mark.slow  # tests/test_full_disk.py fills one in less time
 def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(small_disk: Path, tmp_path: Path) -> None:
     config = fake_config(tmp_path, precisions="[fp32, bf16, nf4]")
     out = small_disk / "out"

@@ -21,7 +21,7 @@ from bench.schema import Record
 from tests.commands import ROOT, command
 
 sys.path.insert(0, str(ROOT / "scripts"))
-from local_cluster import LocalCluster  # type: ignore[import-not-found]
+from local_cluster import HEAD, LocalCluster  # type: ignore[import-not-found,unused-ignore]
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: the extra `ray`")
 
@@ -93,22 +93,23 @@ def test_cells_on_machines_are_measured_on_their_nodes_and_once(cluster: Any, tm
     machines = (
         "machines: [{name: one, resources: {first: 1}}, {name: two, resources: {second: 1}}, {accelerator: H100}]\n"
     )
-    path = config(tmp_path, more=machines)
+    path = config(tmp_path, batches="1", more=machines)
     errors = finished(start(cluster, path, tmp_path / "out"))
     found = records(tmp_path / "out")
     assert {(one.machine, one.replicate, one.cell.workload.batch_size) for one in found} == {
-        (name, replicate, batch) for name in ("one", "two") for replicate in (0, 1) for batch in (1, 2)
+        (name, replicate, 1) for name in ("one", "two") for replicate in (0, 1)
     }
-    assert len(found) == 8
+    assert len(found) == 4
     assert all(one.status == "ok" for one in found)
     assert len({one.node for one in found if one.machine == "one"}) == 1
-    assert "left out: 2 cells of H100: node" in errors
+    assert "left out: 1 cells of H100: node" in errors
     assert "127.0.0" not in (tmp_path / "out" / "records.jsonl").read_text(encoding="utf-8")
     again = finished(start(cluster, path, tmp_path / "out"))
-    assert "8 measurements are already in" in again
-    assert len(records(tmp_path / "out")) == 8
+    assert "4 measurements are already in" in again
+    assert len(records(tmp_path / "out")) == 4
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_leaves_nothing_behind_and_goes_on(cluster: Any, tmp_path: Path) -> None:
     path = config(tmp_path, batches="1, 2, 3", prefill_s=2, replicates=1)
     run = start(cluster, path, tmp_path / "out", RAY_CLIENT_RECONNECT_GRACE_PERIOD="1")
@@ -120,6 +121,7 @@ def test_a_driver_that_is_killed_leaves_nothing_behind_and_goes_on(cluster: Any,
     assert sorted(one.cell.workload.batch_size for one in records(tmp_path / "out")) == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_what_runs_on_the_nodes(cluster: Any, tmp_path: Path) -> None:
     path = config(tmp_path, batches="1, 2", prefill_s=60, replicates=1)
     run = start(cluster, path, tmp_path / "out")
@@ -146,11 +148,28 @@ def test_a_node_that_dies_with_a_cell_is_a_record_and_the_cell_goes_elsewhere(cl
 
 
 @pytest.mark.slow
+def test_a_head_that_dies_is_one_line_and_no_cluster_is_started_here(tmp_path: Path) -> None:
+    path = config(tmp_path, batches="1, 2, 3, 4", prefill_s=2, replicates=1)
+    journal = tmp_path / "out" / "records.jsonl"
+    with LocalCluster() as own:
+        run = start(own, path, tmp_path / "out")
+        until(lambda: journal.exists() and journal.stat().st_size)
+        own.kill(HEAD)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 2, errors
+    assert "the head is gone" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert "ERROR" not in errors  # of a Ray that starts by itself
+    assert records(tmp_path / "out")
+
+
+@pytest.mark.slow
 def test_quality_is_scored_on_the_node_and_what_the_reference_keeps_comes_back(cluster: Any, tmp_path: Path) -> None:
     path = config(tmp_path, batches="1", replicates=1)
     text = path.read_text(encoding="utf-8").replace("precisions: fp32", "precisions: [fp32, bf16]")
     text = text.replace("shape:pythia-70m", "builtin:smollm2-135m").replace("step_s: 0.001", "step_s: 0.001, text: {}")
-    path.write_text(text + "quality: {tokens: 512}\nmachines: {name: one, resources: {first: 1}}\n", encoding="utf-8")
+    text += "quality: {window_tokens: 64, context_tokens: 32, max_bytes: 4096}\n"
+    path.write_text(text + "machines: {name: one, resources: {first: 1}}\n", encoding="utf-8")
     finished(start(cluster, path, tmp_path / "out"))
     scored = [one for one in records(tmp_path / "out") if one.purpose == "quality"]
     assert [one.status for one in scored] == ["ok", "ok"]
@@ -163,8 +182,8 @@ def test_quality_is_scored_on_the_node_and_what_the_reference_keeps_comes_back(c
     ("on", "variables", "said"),
     [
         ("here", {"RAY_AUTH_TOKEN": "f" * 32}, "refuses this token"),
-        ("ray://127.0.0.1:9", {}, "cannot be reached"),
-        ("gcs", {}, "no Ray Client"),
+        pytest.param("ray://127.0.0.1:9", {}, "cannot be reached", marks=pytest.mark.slow),
+        pytest.param("gcs", {}, "no Ray Client", marks=pytest.mark.slow),
     ],
 )
 def test_a_head_that_refuses_is_one_line(

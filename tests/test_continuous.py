@@ -1,5 +1,6 @@
 """A batch that the engine schedules itself: rows begin as others end, and only figures of the whole batch exist."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ def cell(work: Workload = WORK, runner: str = "fake") -> Cell:
     return made.identified({"slots": SLOTS})
 
 
+@cache
 def measured() -> Measurement:
     return offline.measure(cell(), 0, fake(slots=SLOTS), lambda *_: None)
 
@@ -77,7 +79,16 @@ def test_steps_of_few_rows_are_no_bunches() -> None:
 
 
 def row() -> Row:
-    records = [samples.record(index, of=cell(), measured=measured()) for index in range(3)]
+    """Of stamps that are made up: a busy machine would leave no dollars."""
+    times = [tuple((index + 1) * (0.01 + 0.00001 * of) for index in range(2 * NEW)) for of in range(3)]
+    rounds = [
+        Round(step_s=one, step_rows=(4,) * NEW + (2,) * NEW, done_s=one[-1], tokens_sha256=f"{one[0]}") for one in times
+    ]
+    base = samples.measurement()
+    records = [
+        samples.record(index, of=cell(), measured=base.model_copy(update={"rounds": (one,)}))
+        for index, one in enumerate(rounds)
+    ]
     (found,) = rows(records, CostChoices(usd_per_hour=1.0))
     return found
 
@@ -143,7 +154,7 @@ models: shape:pythia-70m
 precisions: [bf16]
 runners: {name: fake, step_s: 0.0005, slots: 4}
 workloads:
-  - {batch_size: 6, input_tokens: 8, output_tokens: 5, scheduling: [static, continuous]}
+  - {batch_size: 6, input_tokens: 8, output_tokens: 4, scheduling: [static, continuous]}
 replicates: 2
 sampling: {max_replicates: 2}
 protocol: {rounds: 1, warmup_rounds: 0, memory_pass: false}
@@ -158,6 +169,7 @@ def test_both_ways_stand_beside_each_other(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "6 continuous" in done.stdout
     assert "prefill and decode overlap" in " ".join(done.stdout.split())
+    assert "output tok/s" in done.stdout
     found = lines(tmp_path / "out")
     assert sorted(one["cell"]["workload"].get("scheduling", "static") for one in found) == [
         *("continuous", "continuous"),
@@ -166,6 +178,11 @@ def test_both_ways_stand_beside_each_other(tmp_path: Path) -> None:
     for form in ("csv", "json", "md"):
         shown = bench("report", str(tmp_path / "out"), "-f", form)
         assert shown.returncode == 0, shown.stderr
+    out = tmp_path / "out"
+    compared = bench("compare", f"{out}:scheduling=static", f"{out}:scheduling=continuous")
+    assert compared.returncode == 0, compared.stderr
+    assert "output tok/s" in compared.stdout
+    assert "prefill tok/s" not in compared.stdout
     page = bench("report", str(tmp_path / "out"), "-o", str(tmp_path / "page.html"))
     assert page.returncode == 0, page.stderr
     assert "batch 6 continuous" in (tmp_path / "page.html").read_text()

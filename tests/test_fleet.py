@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from bench import store
 from bench.errors import InputError
-from bench.execute.cluster import Claim, Offer, clusters, on_ray, on_slurm, resume, schedule
+from bench.execute.cluster import Claim, Offer, clusters, on_ray, on_slurm, passes, resume, schedule
 from bench.execute.cluster.fleet import Fleet
 from bench.execute.cluster.schedule import MOST_LOSSES, Node, Unit
 from bench.execute.run import Bench
@@ -317,3 +317,36 @@ def test_without_a_cluster_this_machine_must_be_one_of_them(tmp_path: Path) -> N
     assert refused.returncode == 2
     assert "cannot be reached" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_machines_of_one_fleet_are_compared_by_name(tmp_path: Path) -> None:
+    """Of equal hardware too: their replicates have equal numbers, and none stands in another machine's place."""
+    machines = (Machine(name="cheap", resources={"a": 1}), Machine(name="dear", resources={"b": 1}))
+    offered = {key: Offer(key, 2.0, 0, {name: 1}) for key, name in (("n1", "a"), ("n2", "b"))}
+    for name in ("old", "new"):
+        run(FakeCluster({"n1": "x", "n2": "x"}, offered), schedule.units(cells(1), machines), tmp_path / name)
+    both = bench("compare", tmp_path / "old", tmp_path / "new")
+    assert both.returncode == 0, both.stderr
+    assert both.stdout.count("on cheap") == both.stdout.count("on dear") == 1, both.stdout
+    old = tmp_path / "old"
+    apart = bench("compare", f"{old}:machine=cheap", f"{old}:machine=dear")
+    assert apart.returncode == 0, apart.stderr
+    assert apart.stdout.count("on cheap → on dear") == 1, apart.stdout
+    assert "2 pairs" in apart.stdout
+    assert "no cell with machine=near" in bench("compare", f"{old}:machine=near", tmp_path / "new").stderr
+
+
+def test_passes_run_on_the_configs_machines_alone(tmp_path: Path) -> None:
+    """A node like theirs that is none of them may be somebody else's."""
+    offered = {key: Offer(key, 2.0, 0, {name: 1}) for key, name in (("n1", "other"), ("n2", "a"), ("n3", "b"))}
+    cluster = FakeCluster(dict.fromkeys(offered, "x"), offered)
+    units = schedule.units(cells(1), [Machine(name=name, resources={name: 1}) for name in "ab"])
+    quiet = Quiet()
+    with store.Journal(tmp_path) as journal:
+        bench_of = Bench(journal, SWEEP, quiet, lambda _: "")
+        fleet = Fleet(cluster, bench_of, [units[0].cell.runner], 0.0, False, lambda _: None)
+        fleet.settled()
+        fleet.run(units)
+        (kind,) = passes.kinds_of(fleet, units)
+    assert [node.offer.key for node in kind.nodes] == ["n2", "n3"]
+    assert [unit.name for unit in kind.units] == ["a", "b"]

@@ -94,6 +94,7 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "between two multiples": lambda raw: at(raw, b"token_embd.weight", 24, "Q", 7),
     "bytes that its header tells of": lambda raw: at(raw, b"token_embd.weight", 24, "Q", 2**50),
     "stands there twice": lambda raw: raw.replace(b"blk.1.attn_q.weight", b"blk.0.attn_q.weight"),
+    "no weights in this GGUF file": lambda raw: raw[:8] + struct.pack("<Q", 0) + raw[16:],
     "no general.architecture": lambda raw: raw.replace(b"general.architecture", b"general.architectuRe"),
     "that is no UTF-8": lambda raw: raw.replace(b"general.name", b"general.\xff\xff\xff\xff"),
 }

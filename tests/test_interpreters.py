@@ -109,6 +109,7 @@ def test_a_process_that_the_engine_spawns_finds_bench_and_starts_no_worker(
     assert not any(str(ROOT) in one for one in path)
 
 
+@pytest.mark.slow
 def test_a_resume_measures_anew_what_another_version_would_measure(ours: dict[str, Any], tmp_path: Path) -> None:
     """Records of the version before stay, and do not count."""
     python = other_python.environment(tmp_path / "env", engine="2.1")
@@ -248,9 +249,14 @@ def test_a_runner_of_another_package_has_to_be_there_too(known: None, tmp_path: 
 
 PRETENDERS = {
     "old": ("""printf '%s\\n' 'bench answers: {"version": "3.9.2", "number": [3, 9]}'""", "make that environment anew"),
+    "ancient": (
+        "case $3 in -c) printf 2.7.18;; *) echo SyntaxError >&2; exit 1;; esac",
+        "is Python 2.7.18, and a worker needs 3.11: make that environment anew",
+    ),
     "mute": ("echo 'cannot find libpython' >&2; exit 127", "is no Python that works (cannot find libpython)"),
     "slow": ("exec sleep 60", "gave no answer within 0.3 s"),
 }
+VERSIONS = {"old": "3.9.2", "ancient": "2.7.18"}
 
 
 @pytest.mark.parametrize("name", PRETENDERS)
@@ -263,7 +269,7 @@ def test_a_python_that_cannot_be_used(name: str, tmp_path: Path, monkeypatch: py
     assert words in said
     if name == "old":
         assert said.startswith(f"{python} is Python 3.9.2, and a worker needs 3.11: ")
-    assert interpreters.environment_of(_cell("fake", python).runner).python == ("3.9.2" if name == "old" else "unknown")
+    assert interpreters.environment_of(_cell("fake", python).runner).python == VERSIONS.get(name, "unknown")
     python.unlink()
 
 

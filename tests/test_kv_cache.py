@@ -13,6 +13,7 @@ from bench.metrics.kv import kv_bytes_per_value
 from bench.models import builtin
 from bench.plan import read
 from bench.runners.transformers import kv_cache
+from bench.runners.transformers.levels import quanto
 from bench.runners.transformers.loop import Loop
 from bench.schema import KvCache, Plain
 from bench.schema.precision import label
@@ -32,6 +33,7 @@ def network() -> Any:
 
 @pytest.fixture(scope="module")
 def small() -> Any:
+    quanto.build(torch.device("cpu"))
     torch.manual_seed(3)
     return AutoModelForCausalLM.from_config(SMALL).eval()
 
@@ -151,6 +153,15 @@ def test_what_cannot_be_packed_says_why(small: Any, options: dict[str, Any], kep
     said: dict[str, Any] = {"cache": "auto", "compile": False, **options}
     with pytest.raises(UnsupportedError, match=reason):
         Loop(small, said["cache"], said["compile"], "default", kept)
+
+
+def test_quantos_unpacking_is_compiled_by_whoever_is_alone(small: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed build's lock would be waited for without end by the library's own first use."""
+    asked: list[str] = []
+    monkeypatch.setattr(quanto, "build", lambda place, instead: asked.append(f"{place.type}, else {instead}"))
+    kv_cache.check(small, KvCache(format="int4", backend="quanto", group_size=32))
+    kv_cache.check(small, KvCache(format="int4", backend="hqq", group_size=32))
+    assert asked == ["cpu, else backend: hqq"]
 
 
 def test_models_that_look_back_a_window_only_are_refused() -> None:

@@ -143,12 +143,27 @@ def test_a_prefix_in_the_cache_changes_no_token(cached: int, loaded: llama_cpp.L
     assert held_for_others == generated(loaded, other, 6)
 
 
-def test_a_prefix_survives_a_context_that_is_too_small(tiny: Path, loaded: llama_cpp.LlamaCppRunner) -> None:
+def test_a_prefix_survives_a_context_that_is_too_small(
+    tiny: Path, loaded: llama_cpp.LlamaCppRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is carried into the larger one, and not computed again while the clock runs."""
+    read: list[tuple[tuple[int, ...], int]] = []
+    plain = engine.Context.read
+
+    def counted(self: engine.Context, tokens: engine.Ints, begin: int, *, answer: bool = True) -> engine.Ints:
+        read.append((tokens.shape, begin))
+        return plain(self, tokens, begin, answer=answer)
+
     fresh = runner_of(tiny)
     fresh.load()
-    rows = prompts(1, 250)
+    rows = prompts(2, 250)
+    expected = generated(loaded, rows, 20)
+    monkeypatch.setattr(engine.Context, "read", counted)
     fresh.keep_prefix(rows, 100)
-    assert generated(fresh, rows, 20) == generated(loaded, rows, 20)
+    assert fresh._context is not None
+    assert not fresh._context.fits(2, 270)
+    assert generated(fresh, rows, 20) == expected
+    assert read == [((2, 100), 0), ((2, 150), 100)]
 
 
 def test_facts_are_what_the_file_holds(real: tuple[llama_cpp.LlamaCppRunner, ModelFacts]) -> None:

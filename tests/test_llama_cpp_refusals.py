@@ -10,8 +10,9 @@ import pytest
 from pydantic import ValidationError
 
 from bench import runners
-from bench.errors import DoesNotFitError, UnsupportedError
+from bench.errors import DoesNotFitError, InputError, UnsupportedError
 from bench.gguf_files import tools
+from bench.plan import read
 from bench.runners import llama_cpp
 from bench.runners.llama_cpp import engine, library, structs
 from bench.runners.llama_cpp.options import Options
@@ -134,6 +135,23 @@ def test_more_gpus_than_there_are() -> None:
 def test_contradictions_are_refused(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         Options.model_validate(options)
+
+
+def test_options_as_a_config_has_them(tmp_path: Path) -> None:
+    """YAML reads `on` as true; shares of GPUs are a list, which is no dimension of the matrix."""
+    config = tmp_path / "config.yaml"
+    runner = "{name: llama.cpp, flash_attention: [on, off, auto], tensor_split: SHARES}"
+    work = "workloads: {batch_size: 1, input_tokens: 8, output_tokens: 4}"
+    for shares, wanted in (("[3, 1]", [[3, 1]]), ("[[3, 1], [1, 1]]", [[3, 1], [1, 1]])):
+        text = f"models: shape:smollm2-135m\nprecisions: bf16\nrunners: {runner.replace('SHARES', shares)}\n{work}\n"
+        config.write_text(text)
+        found = [choice.options for choice in read.sweep(config).runners]
+        assert [(one["flash_attention"], one["tensor_split"]) for one in found] == [
+            (attention, split) for attention in ("on", "off", "auto") for split in wanted
+        ]
+    config.write_text(text.replace("[[3, 1], [1, 1]]", "[]"))
+    with pytest.raises(InputError, match=r"runners\.tensor_split: empty list"):
+        read.sweep(config)
 
 
 def test_the_runner_is_light_to_import() -> None:

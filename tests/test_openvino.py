@@ -161,6 +161,7 @@ def test_facts_are_those_of_the_file_and_the_device(tiny: Path) -> None:
     assert 1 <= found.threads <= environment.usable_cpus()
     assert found.kernel is not None
     assert found.kernel.startswith("products in ")
+    assert found.products in ("fp32", "bf16", "fp16")
     assert set(found.files) == {tiny.name}
     assert found.weights_id is not None
     assert made.count_tokens(["he", "hello there"]) == [1, 9]
@@ -203,7 +204,7 @@ def test_a_folder_that_lacks_a_part_says_which(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"device": "TPU"}, "should match pattern"),
+        ({"device": "TPU"}, "must be CPU, GPU, GPU.N"),
         ({"device": "GPU", "threads": 2}, "threads is for the CPU"),
         ({"streams": 2, "performance_hint": "latency"}, "leave it or streams out"),
         ({"execution_mode": "accuracy", "inference_precision": "bf16"}, "computes in fp32"),

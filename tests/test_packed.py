@@ -16,6 +16,7 @@ from bench.models import builtin
 from bench.runners.transformers import packed, stored
 from bench.schema import Packed, Plain
 from bench.schema.precision import STORED
+from tests.gguf_samples import written
 from tests.test_transformers import load, quantised, tiny, tokens
 
 __all__ = ["tiny"]  # a fixture
@@ -88,6 +89,13 @@ def test_packed_gguf_without_a_kernel_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(UnsupportedError, match="no kernel here that computes on packed GGUF blocks") as refused:
         packed.check(named("gguf"), None, True)
     assert "use bf16, which unpacks the file" in refused.value.remedy
+
+
+def test_a_gguf_file_of_an_architecture_that_transformers_does_not_know(tmp_path: Path) -> None:
+    path = tmp_path / "new.gguf"
+    path.write_bytes(written(tmp_path / "old.gguf").read_bytes().replace(b"llama", b"lamax"))
+    with pytest.raises(UnsupportedError, match=r"architecture lamax is not supported.*: use the runner llama\.cpp"):
+        load(path, Plain(name="bf16"))
 
 
 def test_a_backend_goes_to_transformers() -> None:

@@ -129,7 +129,7 @@ def test_an_engine_is_named_in_its_own_folder_alone() -> None:
         # that another tool says it ran.
         "transformers": {
             *("bench/schema/noun.py", "bench/servers/transformers_serve.py", "bench/publish/identity.py"),
-            "bench/imports/optimum_benchmark.py",
+            *("bench/imports/optimum_benchmark.py", "bench/runners/vllm/__init__.py"),
         },
         "fake": {"bench/selftest/case.py"},
         # A host of models, a package that a server needs, and what vLLM calls this protocol have the same name.

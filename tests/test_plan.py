@@ -1,7 +1,6 @@
 """From a config to cells: what is read, in which order it runs, and how every mistake is answered."""
 
 import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -12,12 +11,12 @@ import pytest
 import yaml
 
 from bench.errors import InputError
-from bench.gguf_files import writing
 from bench.models import catalogue
 from bench.plan import expand, read, source
 from bench.plan.folder import read_plan, set_aside, write_plan, write_text
 from bench.plan.json_schema import schema
 from bench.schema import Cell, FourBit, Int8, Plain, Sweep, Workload
+from tests import gguf_samples
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -415,8 +414,7 @@ def test_models_beside_the_config_are_found(tmp_path: Path) -> None:
     """Relative paths start at the config's folder, wherever the command is run."""
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole" / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
-    header = b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + writing.packed("general.architecture", "llama")
-    (tmp_path / "good.gguf").write_bytes(header)
+    gguf_samples.written(tmp_path / "good.gguf")
     models = "\n  - ./whole\n  - good.gguf\n  - shape:whole/config.json"
     sweep = _sweep(tmp_path, GOOD.replace("\n  - builtin:smollm2-135m", models))
     whole = tmp_path.resolve() / "whole"

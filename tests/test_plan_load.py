@@ -96,6 +96,7 @@ BAD = {
     "runners: {name: openai}": "runners: needs base_url",
     'runners: {name: openai, base_url: "ftp://x"}': "runners.base_url: must begin with http",
     "runners: {name: openai, server: {engine: lama.cpp}}": "unknown engine 'lama.cpp'; did you mean 'llama.cpp' or",
+    'runners: {name: openai, server: {engine: llama.cpp, args: [--port, "80"]}}': "--port is chosen by the run",
     'runners: {name: openai, base_url: "http://h/v1", key: sk-1234567890}': "with key_env",
     "workloads: {load: closed, concurency: 4, input_tokens: 8, output_tokens: 8}": "did you mean 'concurrency'?",
     "workloads: {load: poisson, input_tokens: 8, output_tokens: 8}": "workloads.requests_per_s: load: poisson needs",

@@ -268,6 +268,14 @@ def test_random_weights_are_marked(by: str) -> None:
     assert not any(note.startswith("Random weights") for note in footnotes([_row(THREE)]))
 
 
+@pytest.mark.parametrize(("dtype", "said"), [("bfloat16", "is dequantised from Q4_1"), ("Q4_1", "is used as it is")])
+def test_the_built_in_model_is_dequantised_where_it_really_is(dtype: str, said: str) -> None:
+    of = facts().model_copy(update={"dtype": dtype})
+    row = _row([record(0, of=cell("builtin:smollm2-135m"), measured=measurement(of=of))])
+    (note,) = (note for note in footnotes([row]) if note.startswith("The built-in model"))
+    assert said in note
+
+
 def test_no_price_is_a_row_without_dollars_and_a_reason() -> None:
     """An unknown GPU: speeds stand, dollars do not, and the way out is named."""
     where = environment([Accelerator(name="Frobnicator 9000", memory_bytes=10**10)])

@@ -212,6 +212,7 @@ def test_type_of_the_product() -> None:
     assert product_type(FourBit(name="fp4", compute_dtype="fp32"), facts) == "fp32"
     assert product_type(Checkpoint(name="checkpoint"), facts) == "fp16"
     assert product_type(Packed(name="awq"), facts) == "fp16"
+    assert product_type(Packed(name="awq"), facts.model_copy(update={"products": "bf16"})) == "bf16"
     # Weights alone are quantised: multiplied in the activations' type. Activations too: in that of both.
     assert product_type(TorchAo(name="torchao-int8wo"), facts) == "bf16"
     assert product_type(TorchAo(name="torchao-int8dq"), facts) == "int8"

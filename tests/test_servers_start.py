@@ -136,6 +136,17 @@ def test_causes_of_death_are_told_apart(tmp_path: Path) -> None:
         started(tmp_path, "import no_such_engine\n")
 
 
+def test_the_line_with_the_cause_is_told() -> None:
+    """As llama.cpp's server ends: the cause first, and after it that there was one."""
+    cause = "E llama_model_load: error loading model: unknown model architecture: 'lamax'"
+    after = (
+        "E srv load_model: failed to load model, 'x'",
+        "llama.cpp: Failed to init server, please check the input params.",
+    )
+    assert server_log.reason((cause, *after)) == cause
+    assert server_log.reason(after) == after[-1]
+
+
 def test_a_server_that_is_never_ready(tmp_path: Path) -> None:
     with pytest.raises(NeverReadyError) as caught:
         started(tmp_path, "STATUS = 503\nprint('still loading', flush=True)\n" + SERVE, start_timeout_s=0.8)

@@ -345,6 +345,26 @@ def test_what_records_took_is_priced_by_what_they_used() -> None:
     assert listed.of(other) is None
 
 
+def test_a_named_machine_has_its_own_hour(tmp_path: Path, machine: Machine) -> None:
+    path = config(tmp_path, "a")
+    named = "machines: [{name: here, cpus: 1, usd_per_hour: 36}, {name: there, accelerator: H100}]\n"
+    path.write_text(path.read_text(encoding="utf-8") + named, encoding="utf-8")
+    suite = tmp_path / "s.yaml"
+    suite.write_text("configs: [a.yaml]\nbudget: {usd: 1}\ncost: {usd_per_hour: 3.6}\n", encoding="utf-8")
+    before = called("run", suite, "--dry-run", "--out", tmp_path / "out")
+    assert before.code == 0, before.errors
+    assert "$36 per hour" in before.out
+    done = called("run", suite, "--out", tmp_path / "out")
+    assert "$0.200 of $1 taken" in done.out  # 20 s at 36 USD an hour
+    after = called("run", suite, "--dry-run", "--out", tmp_path / "out")
+    assert "$0.200 of $1 taken" in after.out
+    assert row(after.out, "a")[2] == "1"  # a dry run knows what is done
+    fresh = called("run", suite, "--dry-run", "--fresh", "--out", tmp_path / "out")
+    assert row(fresh.out, "a")[2] == "0"
+    assert "$0 of $1 taken" in fresh.out
+    assert row(called("run", suite, "--dry-run", "--out", tmp_path / "out").out, "a")[2] == "1"
+
+
 def test_devices_are_taken_from_the_options() -> None:
     """As many as are asked for and there; on `device: cpu` none."""
     four = samples.environment([samples.H100] * 4)

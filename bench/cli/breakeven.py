@@ -137,11 +137,13 @@ def _passing(side: "Side", rows: Sequence["Row"]) -> list[bool]:
     passing = [True] * len(rows)
     for key, value in side.wanted.items():
         options = {name for row in rows for name in row.cell.runner.told()}
-        if key not in sides.KEYS and key not in options:
-            raise InputError(f"{side.option}: unknown key {key!r}; {nearest(key, [*sides.KEYS, *options])}")
-        passing = [one and sides.is_said(row.cell, key, value) for one, row in zip(passing, rows, strict=True)]
+        known = sides.keys_of([row.machine for row in rows], options)
+        if key not in known:
+            raise InputError(f"{side.option}: unknown key {key!r}; {nearest(key, known)}")
+        own = [sides.is_said(row.cell, key, value, row.machine) for row in rows]
+        passing = [one and other for one, other in zip(passing, own, strict=True)]
         if not any(passing):
-            values = {text for row in rows for text in sides.texts_of(row.cell, key)}
+            values = {text for row in rows for text in sides.texts_of(row.cell, key, row.machine)}
             raise InputError(f"{side.option}: no cell with {key}={value} in {side.path}; {nearest(value, values)}")
     return passing
 

@@ -71,8 +71,8 @@ def compare(
 ) -> None:
     """Compare the cells of two runs, or of one: paired where they were measured in turn.
 
-    Cells are matched that are equal in all but the keys named: model, precision, runner, batch_size, input_tokens,
-    cached_tokens, output_tokens, arm, cell (how its id begins), or any option of the runner.
+    Cells are matched that are equal in all but the keys named: model, precision, runner, batch_size, scheduling,
+    input_tokens, cached_tokens, output_tokens, arm, cell (how its id begins), or any option of the runner.
 
     With --by precision: every level of one run beside its reference, who is on the front of dollars against quality,
     which one to ship, and at which batch size one stops being better than another.

@@ -68,7 +68,7 @@ def connected(on: str, say: Callable[[str], None]) -> "Cluster":
 
     warning = clusters.warning(on)
     if warning is not None:
-        say(f"warning: {warning}")
+        say(warning)
     return clusters.connect(on)
 
 
@@ -172,8 +172,9 @@ def _say_left(left: "dict[str, list[Unit]]", say: Callable[[str], None]) -> None
         say(f"left out: {len(units)} cells of {shown}: {reason}")
 
 
-def here(sweep: "Sweep", say: Callable[[str], None], config: Path) -> str | None:
-    """What the config calls this machine; None where it names none. Raises InputError where it is none of them."""
+def here(sweep: "Sweep", say: Callable[[str], None], config: Path, is_needed: bool = True) -> str | None:
+    """What the config calls this machine; None where it names none. Raises InputError where it is none of them and
+    `is_needed`."""
     from bench.errors import InputError
     from bench.execute.cluster import schedule
     from bench.sensors import environment
@@ -182,6 +183,8 @@ def here(sweep: "Sweep", say: Callable[[str], None], config: Path) -> str | None
         return None
     names = ", ".join(one.name for one in sweep.machines)
     found = [one for one in sweep.machines if schedule.is_here(one, environment.detect())]
+    if not found and not is_needed:
+        return None
     if not found:
         raise InputError(f"{config}: machines: this machine is none of them ({names}); name their cluster with --on")
     if len(sweep.machines) > 1:

@@ -95,11 +95,12 @@ def _chosen(side: "Side", rows: "list[Row]") -> "list[Row]":
     left = rows
     for key, value in side.wanted.items():
         options = {name for row in rows for name in row.cell.runner.told()}
-        if key not in sides.KEYS and key not in options:
-            raise InputError(f"{side.option}: unknown key {key!r}; {nearest(key, [*sides.KEYS, *options])}")
-        left = [row for row in left if sides.is_said(row.cell, key, value)]
+        known = sides.keys_of([row.machine for row in rows], options)
+        if key not in known:
+            raise InputError(f"{side.option}: unknown key {key!r}; {nearest(key, known)}")
+        left = [row for row in left if sides.is_said(row.cell, key, value, row.machine)]
         if not left:
-            values = {text for row in rows for text in sides.texts_of(row.cell, key)}
+            values = {text for row in rows for text in sides.texts_of(row.cell, key, row.machine)}
             raise InputError(f"{side.option}: no cell with {key}={value} in {side.path}; {nearest(value, values)}")
     return left
 

@@ -1,7 +1,7 @@
 """The two sides of a comparison: `RUN` or `RUN:key=value,key=value`, its cells, and which of them belong together."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,10 @@ from bench.report.comparison import Measured
 from bench.schema import Cell
 from bench.schema.precision import label
 
-KEYS = ("model", "precision", "runner", "batch_size", "input_tokens", "cached_tokens", "output_tokens", "arm", "cell")
+WORKLOAD_KEYS = ("batch_size", "scheduling", "input_tokens", "cached_tokens", "output_tokens")
+KEYS = ("model", "precision", "runner", *WORKLOAD_KEYS, "arm", "cell")
+MACHINE = "machine"
+"""A key of what was measured, and not of its cell: what the config of a fleet calls the machine."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +58,19 @@ class Side:
         left = known
         for key, value in self.wanted.items():
             options = {name for one in known for name in one.cell.runner.told()}
-            if key not in KEYS and key not in options:
-                raise InputError(f"{self.option}: unknown key {key!r}; {nearest(key, [*KEYS, *options])}")
-            left = [one for one in left if is_said(one.cell, key, value)]
+            keys = keys_of([one.machine for one in known], options)
+            if key not in keys:
+                raise InputError(f"{self.option}: unknown key {key!r}; {nearest(key, keys)}")
+            left = [one for one in left if is_said(one.cell, key, value, one.machine)]
             if not left:
-                values = {text for one in known for text in texts_of(one.cell, key)}
+                values = {text for one in known for text in texts_of(one.cell, key, one.machine)}
                 raise InputError(f"{self.option}: no cell with {key}={value} in {self.path}; {nearest(value, values)}")
         return left
+
+
+def keys_of(machines: Iterable[str | None], options: Iterable[str]) -> list[str]:
+    """What a filter may name: of a fleet the machine too."""
+    return [*KEYS, *([MACHINE] if any(machines) else []), *options]
 
 
 def measured_cells(path: Path, warn: Callable[[str], None]) -> list[Measured]:
@@ -72,9 +81,9 @@ def measured_cells(path: Path, warn: Callable[[str], None]) -> list[Measured]:
         if record.status != "ok" or record.measurement is None or verdict.tainted(record.measurement):
             continue
         facts = record.measurement.facts
-        key = (record.cell.cell_id, record.environment.fingerprint(), facts.weights_id or "")
+        key = (record.cell.cell_id, record.environment.fingerprint(), record.machine or "", facts.weights_id or "")
         # Taken out and put back: the last one is the one that was measured last.
-        one = found.pop(key, None) or Measured(journal, record.cell, record.environment)
+        one = found.pop(key, None) or Measured(journal, record.cell, record.environment, record.machine)
         one.evidence.cpus, one.evidence.batch_size = record.environment.cpu_logical, record.cell.workload.batch_size
         one.evidence.add(record.measurement)
         found[key] = one
@@ -85,8 +94,10 @@ def measured_cells(path: Path, warn: Callable[[str], None]) -> list[Measured]:
     return list(found.values())
 
 
-def texts_of(cell: Cell, key: str) -> tuple[str, ...]:
-    """How the value of a key may be written; the first is the one to show."""
+def texts_of(cell: Cell, key: str, machine: str | None = None) -> tuple[str, ...]:
+    """How the value of a key may be written; the first is the one to show. `machine`: what its config calls it."""
+    if key == MACHINE:
+        return () if machine is None else (machine,)
     if key == "model":
         return catalogue.label(cell.model), cell.model.source
     if key == "precision":
@@ -97,7 +108,7 @@ def texts_of(cell: Cell, key: str) -> tuple[str, ...]:
         return (str(cell.arm),)
     if key == "cell":
         return (cell.cell_id,)
-    if key in KEYS:
+    if key in WORKLOAD_KEYS:
         return (str(getattr(cell.workload, key)),)
     told = cell.runner.told()
     if key not in told:
@@ -109,10 +120,10 @@ def texts_of(cell: Cell, key: str) -> tuple[str, ...]:
     return plain, str(value)
 
 
-def is_said(cell: Cell, key: str, value: str) -> bool:
+def is_said(cell: Cell, key: str, value: str, machine: str | None = None) -> bool:
     if key == "cell":
         return cell.cell_id.startswith(value)
-    return value.lower() in [text.lower() for text in texts_of(cell, key)]
+    return value.lower() in [text.lower() for text in texts_of(cell, key, machine)]
 
 
 def _identity(cell: Cell, free: set[str]) -> str:
@@ -131,7 +142,8 @@ def _identity(cell: Cell, free: set[str]) -> str:
 
 
 def matched(a: Side, b: Side, warn: Callable[[str], None]) -> list[tuple[Measured, Measured]]:
-    """Pairs of equal cells; of several machines the one that both have, else the last. Names what has no partner.
+    """Pairs of equal cells, one for each machine that the config of a fleet names and both have, else one: of several
+    machines the one that both have, else the last. Names what has no partner.
 
     Raises InputError where nothing is left, where nothing matches, or where two cells of A match one of B.
     """
@@ -140,21 +152,26 @@ def matched(a: Side, b: Side, warn: Callable[[str], None]) -> list[tuple[Measure
     bases: dict[str, list[Measured]] = {}
     for one in chosen_a:
         bases.setdefault(_identity(one.cell, free), []).append(one)
-    pairs: dict[tuple[str, str], tuple[Measured, Measured]] = {}
+    pairs: dict[tuple[str, str, str], tuple[Measured, Measured]] = {}
     for other in chosen_b:
         # A cell against itself says nothing.
-        own = (other.journal, other.cell.cell_id)
+        own = (other.journal, other.cell.cell_id, other.machine if MACHINE in free else None)
         bases_here = bases.get(_identity(other.cell, free), [])
-        candidates = [one for one in bases_here if (one.journal, one.cell.cell_id) != own]
+        candidates = [
+            one
+            for one in bases_here
+            if (one.journal, one.cell.cell_id, one.machine if MACHINE in free else None) != own
+        ]
         names = sorted({one.cell.cell_id for one in candidates})
         if len(names) > 1:
             ids = ", ".join(names)
             raise InputError(f"A: {len(names)} cells match {other.name()} ({ids}); add a key to A's filter")
         if candidates:
-            best = next((one for one in reversed(candidates) if _same_machine(one, other)), candidates[-1])
-            before = pairs.get((best.cell.cell_id, other.cell.cell_id))
-            if before is None or _same_machine(best, other) or not _same_machine(*before):
-                pairs[best.cell.cell_id, other.cell.cell_id] = (best, other)
+            best = max(reversed(candidates), key=lambda one: _nearness(one, other))
+            named = other.machine or "" if best.machine == other.machine else ""
+            key = (best.cell.cell_id, other.cell.cell_id, named)
+            if key not in pairs or _nearness(best, other) >= _nearness(*pairs[key]):
+                pairs[key] = (best, other)
     if not pairs:
         raise InputError(
             "A and B: no cell of one is equal to another one of the other; name the keys in which they may differ, "
@@ -168,5 +185,6 @@ def matched(a: Side, b: Side, warn: Callable[[str], None]) -> list[tuple[Measure
     return list(pairs.values())
 
 
-def _same_machine(one: Measured, other: Measured) -> bool:
-    return one.environment.fingerprint() == other.environment.fingerprint()
+def _nearness(one: Measured, other: Measured) -> tuple[bool, bool]:
+    """Of the same name in a fleet's config, and of the same hardware and versions."""
+    return one.machine == other.machine, one.environment.fingerprint() == other.environment.fingerprint()

@@ -110,9 +110,8 @@ def run(asked: Asked, budget: "Budget", given: Given, refused: Mapping[str, obje
     for line in suite_members.unfit(members):
         _tell(line)
     if asked.dry_run:
-        stored = suite_members.look(folder, members, asked.retry_failed, _tell)
-        taken = suite_members.taken(folder, stored, members)
-        print(suite_text.estimate(members, budget, suite_members.together(taken), folder), end="")
+        before = suite_members.beforehand(folder, members, asked, _tell)
+        print(suite_text.estimate(members, budget, before, folder), end="")
         return
     _set_aside(folder, members, asked)
     with suite_folder.held(folder):

@@ -129,8 +129,9 @@ def planned(suite: Suite, asked: "Asked", given: Given) -> list[Planned]:
             check_size(sweep, part.config, asked.max_cells)
             cells = list(expand.cells(sweep))
             under_load.check_access(cells)
-            machine = None if asked.dry_run else fleet.here(sweep, _silent, part.config)
-            found.append(Planned(part, sweep, cells, passes.quality_passes(sweep, None), Rates(cost), machine))
+            machine = fleet.here(sweep, _silent, part.config, is_needed=not asked.dry_run)
+            rates = Rates(cost, sweep.machines, machine)
+            found.append(Planned(part, sweep, cells, passes.quality_passes(sweep, None), rates, machine))
         except InputError as error:
             lines += [line if str(part.config) in line else f"{part.config}: {line}" for line in error.lines]
     if lines:
@@ -219,6 +220,18 @@ def taken(at: Path, stored: StoredSuite | None, members: Sequence[Planned]) -> d
     return found
 
 
+def beforehand(at: Path, members: Sequence[Planned], asked: "Asked", tell: Tell) -> Tally:
+    """For a dry run: bring every member up to date, and what all took. With `--fresh`, as if it were set aside."""
+    if not asked.fresh:
+        return together(taken(at, look(at, members, asked.retry_failed, tell), members))
+    look(at / "set-aside", members, asked.retry_failed, tell)
+    if not asked.only:
+        return Tally()
+    named = {one.part.name for one in members}
+    every = taken(at, suite_folder.read_suite(at, tell), members)
+    return together({name: one for name, one in every.items() if name not in named})
+
+
 def together(every: Mapping[str, Tally]) -> Tally:
     """The sum over all members."""
     found = Tally()
@@ -239,7 +252,7 @@ def _stored_rates(own: Path) -> Rates:
     from bench.schema import CostChoices
 
     plan = folder.read_plan(own, _silent)
-    return Rates(CostChoices() if plan is None else plan.cost)
+    return Rates(CostChoices()) if plan is None else Rates(plan.cost, plan.machines)
 
 
 def _silent(_: str) -> None:

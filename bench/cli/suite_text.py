@@ -8,10 +8,9 @@ from pathlib import Path
 from bench.cli import COMMAND, warn
 from bench.cli.suite_members import Planned
 from bench.cli.watch import duration
-from bench.cost import hourly
 from bench.errors import InputError
 from bench.execute.estimate import Expected, Range
-from bench.execute.spending import Spending, Tally, assumed
+from bench.execute.spending import Spending, Tally
 from bench.metrics.statistics import Estimate
 from bench.plan.suite import Budget
 from bench.report import table
@@ -99,7 +98,7 @@ def _rates(members: Sequence[Planned]) -> list[str]:
                 ] = None
                 continue
             try:
-                said[f"dollars: {hourly.rate(cost, here, assumed(cell, here)).basis}"] = None
+                said[f"dollars: {one.rates.beforehand_by(cell, here).basis}"] = None
             except InputError as error:
                 said[f"dollars: not known: {error.lines[0]}"] = None
     return list(said)

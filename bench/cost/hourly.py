@@ -9,7 +9,7 @@ from typing import Literal
 from bench.cost import break_even, hardware_prices, owned
 from bench.cost.hardware_prices import CPU, Offer
 from bench.errors import InputError, nearest
-from bench.schema import Accelerator, CostChoices, Environment, ModelFacts, PriceKind
+from bench.schema import Accelerator, CostChoices, Environment, Machine, ModelFacts, PriceKind
 
 RateKind = Literal["stated", "owned", "on_demand", "spot", "reserved", "managed", "serverless", "analyst"]
 
@@ -61,6 +61,17 @@ class Need:
     @property
     def cpu(self) -> bool:
         return isinstance(self.part, str) and self.part.split()[0].upper() == CPU
+
+
+def of_machine(name: str | None, machines: Sequence[Machine], choices: CostChoices) -> CostChoices:
+    """What is priced that ran on the fleet's machine of this name: at the hour that its entry states, else `choices`.
+
+    An hour that is stated for all machines, or the price list, counts for those that state none of their own.
+    """
+    own = next((one for one in machines if one.name == name), None)
+    if own is None or own.usd_per_hour is None:
+        return choices
+    return choices.model_copy(update={"usd_per_hour": own.usd_per_hour, "owned": None})
 
 
 def rate(choices: CostChoices, environment: Environment, facts: ModelFacts) -> HourlyRate:

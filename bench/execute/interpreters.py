@@ -18,7 +18,7 @@ from typing import Any
 
 from packaging.specifiers import SpecifierSet
 
-from bench import runners
+from bench import programs, runners
 from bench.execute import elsewhere
 from bench.schema import Environment, Failure, RunnerChoice
 from bench.sensors import environment
@@ -116,13 +116,7 @@ def ask(python: str | None, packages: tuple[str, ...], modules: tuple[str, ...])
     if python is None:
         return _read(elsewhere.answer(questions))
     try:
-        done = subprocess.run(
-            [python, str(SCRIPT), elsewhere.ASK, json.dumps(questions)],
-            env=variables(python),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=ASK_S,
-        )
+        done = programs.asked([python, str(SCRIPT), elsewhere.ASK, json.dumps(questions)], ASK_S, variables(python))
     except subprocess.TimeoutExpired:
         return _faulty(f"{python} gave no answer within {ASK_S:g} s")
     except OSError as error:
@@ -130,15 +124,32 @@ def ask(python: str | None, packages: tuple[str, ...], modules: tuple[str, ...])
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     answers = [line.removeprefix(elsewhere.MARK) for line in lines if line.startswith(elsewhere.MARK)]
     if not answers:
+        if (version := _version(python)) is not None and version < elsewhere.LEAST_PYTHON:
+            return _too_old(python, ".".join(map(str, version)))
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         return _faulty(f"{python} is no Python that works" + "".join(f" ({line[:200]})" for line in said))
     answered = json.loads(answers[-1])
     if tuple(answered["number"]) < elsewhere.LEAST_PYTHON:
-        least = ".".join(map(str, elsewhere.LEAST_PYTHON))
-        remedy = f"make that environment anew with Python {least} or newer"
-        reason = f"{python} is Python {answered['version']}, and a worker needs {least}"
-        return Found(answered["version"], fault=Failure(reason=reason, remedy=remedy))
+        return _too_old(python, answered["version"])
     return _read(answered)
+
+
+def _version(python: str) -> tuple[int, ...] | None:
+    """The version of a Python that could not read the question, such as 2.7; None where it says none."""
+    words = [python, "-E", "-S", "-c", "import sys; sys.stdout.write('%d.%d.%d' % sys.version_info[:3])"]
+    try:
+        done = programs.asked(words, ASK_S)
+        return tuple(int(one) for one in done.stdout.split(b"."))
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return None
+
+
+def _too_old(python: str, version: str) -> Found:
+    least = ".".join(map(str, elsewhere.LEAST_PYTHON))
+    remedy = f"make that environment anew with Python {least} or newer"
+    return Found(
+        version, fault=Failure(reason=f"{python} is Python {version}, and a worker needs {least}", remedy=remedy)
+    )
 
 
 def _read(answered: Mapping[str, Any]) -> Found:

@@ -1,12 +1,12 @@
 """What a suite has taken, and whether there is time and money for one more process."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench.cost import hourly, serving
 from bench.errors import InputError
 from bench.execute.under_load import SpentError, spent_usd
-from bench.schema import Cell, CostChoices, Environment, ModelFacts, Record
+from bench.schema import Cell, CostChoices, Environment, Machine, ModelFacts, Record
 
 TOGETHER = ("tensor_parallel", "pipeline_parallel", "data_parallel", "tensor_parallel_size", "pipeline_parallel_size")
 """Options of runners that say over how many devices a cell goes."""
@@ -39,9 +39,14 @@ class Tally:
 
 @dataclass
 class Rates:
-    """What an hour costs for one member's records: of the devices that each used, as its table has it."""
+    """What an hour costs for one member's records: of the devices that each used, as its table has it.
+
+    `machines` are those of its config, each at its own hour; `machine` is what that calls this one.
+    """
 
     choices: CostChoices
+    machines: Sequence[Machine] = ()
+    machine: str | None = None
     _known: dict[object, float | None] = field(default_factory=dict)
 
     def of(self, record: Record) -> float | None:
@@ -54,16 +59,20 @@ class Rates:
                 facts, _ = serving.machine_of(record.serving, record.environment)
             except InputError:
                 facts = None  # an endpoint elsewhere
-        return self._priced(record.environment, facts or assumed(record.cell, record.environment))
+        return self._priced(record.environment, facts or assumed(record.cell, record.environment), record.machine)
 
     def beforehand(self, cell: Cell, environment: Environment) -> float | None:
         """Of a cell that has no record yet: of the devices that it asks for."""
-        return 0.0 if self._is_billed(cell) else self._priced(environment, assumed(cell, environment))
+        return 0.0 if self._is_billed(cell) else self._priced(environment, assumed(cell, environment), self.machine)
+
+    def beforehand_by(self, cell: Cell, environment: Environment) -> hourly.HourlyRate:
+        """The same with its reason. Raises InputError where nobody knows it."""
+        return hourly.rate(self._of(self.machine), environment, assumed(cell, environment))
 
     def why_none(self, cell: Cell, environment: Environment) -> str:
         """Why an hour has no price. Empty where it has one."""
         try:
-            hourly.rate(self.choices, environment, assumed(cell, environment))
+            self.beforehand_by(cell, environment)
         except InputError as error:
             return error.lines[0]
         return ""
@@ -71,12 +80,15 @@ class Rates:
     def _is_billed(self, cell: Cell) -> bool:
         return self.choices.billed_as is not None and cell.traffic is not None
 
-    def _priced(self, environment: Environment, facts: ModelFacts) -> float | None:
+    def _of(self, machine: str | None) -> CostChoices:
+        return hourly.of_machine(machine, self.machines, self.choices)
+
+    def _priced(self, environment: Environment, facts: ModelFacts, machine: str | None) -> float | None:
         devices = tuple((one.name, one.memory_bytes) for one in facts.accelerators)
-        key = (environment.hardware(), environment.cpu_usable, facts.device, tuple(facts.placement), devices)
+        key = (machine, environment.hardware(), environment.cpu_usable, facts.device, tuple(facts.placement), devices)
         if key not in self._known:
             try:
-                self._known[key] = hourly.rate(self.choices, environment, facts).usd_per_hour
+                self._known[key] = hourly.rate(self._of(machine), environment, facts).usd_per_hour
             except InputError:
                 self._known[key] = None
         return self._known[key]

@@ -51,13 +51,8 @@ class Header:
         return sum(one.bytes for one in self.tensors if one.is_weight)
 
     @property
-    def bits_per_weight(self) -> float:
-        """8 · bytes of all tensors / parameters."""
-        return 8.0 * self.weights_bytes / self.parameters if self.parameters else 0.0
-
-    @property
     def matrix_bits(self) -> float:
-        """The same of the matrices inside the layers alone: what levels of other engines quantise too."""
+        """Bits a weight of the matrices inside the layers alone: what levels of other engines quantise too."""
         size = sum(one.bytes for one in self.tensors if one.is_layer_matrix)
         values = sum(one.values for one in self.tensors if one.is_layer_matrix)
         return 8.0 * size / values if values else 0.0
@@ -141,6 +136,8 @@ def read(path: Path) -> Header:
             tensors += other.tensors
             files.append(part)
             size += other.file_bytes
+    if not tensors:
+        raise InputError(f"{path}: no weights in this GGUF file, only keys such as a vocabulary; name a model's file")
     architecture = first.metadata.get("general.architecture")
     if not isinstance(architecture, str) or not architecture:
         raise InputError(f"{path}: no general.architecture in this GGUF file; convert the model anew")

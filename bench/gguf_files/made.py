@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError, UnsupportedError, UnwrittenError
+from bench.errors import InputError, UnsupportedError
 from bench.gguf_files import header, shapes, ways
 from bench.gguf_files.types import AS_STORED, BY_NAME, FILE_TYPES, MOST_OF, is_gguf, written
 from bench.schema.precision import Precision
@@ -100,8 +100,8 @@ def wanted(source: Path | None, precision: Precision, *, shape: Mapping[str, Any
 def make(made: Made, say: Say) -> bool:
     """Have the file there; returns whether it had to be made. `say` hears what is made, how large it is and where.
 
-    Raises UnsupportedError where it cannot be made, with what would have to be installed, UnwrittenError where the disk
-    is full or not writable, DoesNotFitError where memory ran out.
+    Raises UnsupportedError where it cannot be made, with what would have to be installed, or where its folder is full
+    or not writable; DoesNotFitError where memory ran out.
     """
     if made.is_ready:
         return False
@@ -126,8 +126,19 @@ def make(made: Made, say: Say) -> bool:
                 for left in made.path.parent.glob(f".{made.path.stem}-*"):
                     left.unlink(missing_ok=True)
     except OSError as error:
-        raise UnwrittenError(error) from error
+        raise _unwritten(made, size, error) from error
     return True
+
+
+def _unwritten(made: Made, size: float, error: OSError) -> UnsupportedError:
+    """The results' own disk may have room: a row of this cell, and others go on."""
+    folder = made.path.parent
+    what = (
+        f"{made.path.name} ({size / SPARE / 1e9:.2f} GB) could not be written in {folder} ({error.strerror or error})"
+    )
+    return UnsupportedError(
+        what, "free some space there or name another cache folder in BENCH_CACHE, and --retry-failed"
+    )
 
 
 def _lock(lock: int, made: Made, say: Say) -> None:

@@ -175,6 +175,8 @@ def product_type(precision: Precision, facts: ModelFacts) -> str:
     Weights that are quantised alone are multiplied in the type of the activations, whatever their own is. llama.cpp
     packs the activations of a product with packed weights into blocks of int8 (ggml's `vec_dot_type`, `mmq` on GPUs).
     """
+    if facts.products is not None:
+        return facts.products
     if isinstance(precision, Gguf) or facts.dtype.lower() in GGUF_NAMES:
         return "int8"
     if precision.name in STORED:

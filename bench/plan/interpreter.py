@@ -8,9 +8,11 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
+from bench import programs
 from bench.errors import InputError
 
-LOOK_S = 60.0
+LOOK_S = 30.0
+"""For a line of Python without packages: on a busy machine with a disk in the network, some seconds."""
 SAYS = "bench looks for a Python"
 REMEDY = "name the Python of the engine's environment, or that environment's folder"
 
@@ -46,10 +48,12 @@ def checked(text: object, base: Path, is_here: bool = True) -> str:
 
 @cache
 def _is_python(path: str) -> bool:
-    """Whether it runs a line of Python; nothing of its environment is read."""
+    """Whether it runs a line of Python; nothing of its environment is read. Raises InputError where it says nothing."""
     words = [path, "-E", "-S", "-c", f"import sys; sys.stdout.write({SAYS!r}[::-1])"]
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=LOOK_S)
-    except (OSError, subprocess.TimeoutExpired):
+        done = programs.asked(words, LOOK_S)
+    except OSError:
         return False
+    except subprocess.TimeoutExpired:
+        raise InputError(f"no answer within {LOOK_S:g} s: {path}; {REMEDY}") from None
     return done.stdout.decode("utf-8", "replace").strip() == SAYS[::-1]

@@ -152,21 +152,24 @@ class Reader:
             if not isinstance(entry, dict):
                 self._say(loc, "must be a name or a mapping of keys" if section in SHORTHAND else "must be a mapping")
                 continue
-            for point in self._product(entry, loc):
+            for point in self._product(entry, loc, _listed(entry) if section == "runners" else ()):
                 item = read_one(point, loc)
                 if item is not None:
                     found.setdefault(item.model_dump_json(), item)
         return tuple(found.values())
 
-    def _product(self, entry: dict[str, Any], loc: Loc) -> Iterator[dict[str, Any]]:
-        """Every combination of the listed values: `batch_size: [1, 8]` is two workloads."""
+    def _product(self, entry: dict[str, Any], loc: Loc, listed: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Every combination of the listed values: `batch_size: [1, 8]` is two workloads. A value of the keys in
+        `listed` is a list itself: several of them are a list of lists.
+        """
         choices: list[list[tuple[str, Any]]] = []
         for key, value in entry.items():
             if isinstance(value, list):
                 if not value:
                     self._say((*loc, key), "empty list: there would be nothing to run")
                     return
-                choices.append([(key, one) for one in value])
+                is_one = key in listed and not any(isinstance(one, list) for one in value)
+                choices.append([(key, one) for one in ([value] if is_one else value)])
             else:
                 choices.append([(key, value)])
         for combination in itertools.product(*choices):
@@ -385,3 +388,13 @@ def _nouns_in(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) in (Union, UnionType, tuple, list, dict):
         for part in get_args(annotation):
             yield from _nouns_in(part)
+
+
+def _listed(entry: Mapping[str, Any]) -> list[str]:
+    """Options of a runner that take a list, such as shares of several GPUs."""
+    try:
+        fields = runners.find(str(entry.get("name", DEFAULT_RUNNER))).Options.model_fields
+    except InputError:
+        return []
+    kinds = {key: (field.annotation, *get_args(field.annotation)) for key, field in fields.items()}
+    return [key for key, kind in kinds.items() if any(get_origin(one) in (tuple, list) for one in kind)]

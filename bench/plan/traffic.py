@@ -122,6 +122,11 @@ def check_engine(options: Mapping[str, Any], loc: Loc, say: Say) -> None:
     elif server["engine"] == command.ENGINE.name and not commands.is_whole(server["command"]):
         example = '[my-server, --port, "{port}"]'
         say((*loc, "server", "command"), f"must be a whole command with {{port}} in it, such as {example}")
+    elif not commands.is_whole(server["command"]):
+        for word in server["args"]:
+            if word.partition("=")[0] in ("--port", "--host", "--hostname"):
+                what = f"{word} is chosen by the run, which would wait at another address; leave it out"
+                say((*loc, "server", "args"), f"{what}, or name a server that runs already with base_url")
 
 
 def check_models(choices: Sequence[RunnerChoice], models: Sequence[Model], say: Say) -> None:

@@ -34,6 +34,8 @@ class Measured:
     journal: str
     cell: Cell
     environment: Environment
+    machine: str | None = None
+    """Of a fleet: what its config calls the machine."""
     times: dict[int, Times] = field(default_factory=dict)
     started_at: dict[int, str] = field(default_factory=dict)
     peak_bytes: int | None = None
@@ -49,12 +51,13 @@ class Measured:
             "runner": cell.runner.name,
             "batch": work.label(),
             "lengths": f"{work.input_tokens}{cached}+{work.output_tokens}",
+            "machine": "" if self.machine is None else f"on {self.machine}",
             "arm": f"arm {cell.arm}",
         }
 
     def name(self) -> str:
         """All of them, the arm where there are several."""
-        return " ".join(word for word in self.words().values() if word != "arm 1")
+        return " ".join(word for word in self.words().values() if word not in ("", "arm 1"))
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Compared:
         """What both are, and what differs: `smollm2-135m bf16 → nf4 transformers batch 4 128+32`."""
         before, after = self.a.words(), self.b.words()
         words = [one if one == after[key] else f"{one} → {after[key]}" for key, one in before.items()]
+        words = [word for word in words if word]
         if before["arm"] == after["arm"] == "arm 1":
             words.pop()
         options_a, options_b = self.a.cell.runner.told(), self.b.cell.runner.told()

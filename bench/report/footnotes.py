@@ -10,6 +10,9 @@ from bench.report.costs import ApiComparison, Dollars
 from bench.report.rows import Row
 from bench.schema import Workload
 
+BUILTIN_TYPE = "Q4_1"
+"""How an engine that computes on the built-in model's own GGUF file names its weights."""
+
 
 def footnotes(rows: Sequence[Row]) -> list[str]:
     """One sentence each, in reading order; those that do not hold for every row name the rows."""
@@ -212,9 +215,9 @@ def _model_notes(row: Row) -> list[str]:
     if table.is_random(row):
         notes.append("Random weights: true shapes, so true speed and memory of a dense model; no quality.")
     if row.cell.model.source.startswith("builtin:"):
-        notes.append(
-            "The built-in model is dequantised from Q4_1: true for speed and cost, not the original's quality."
-        )
+        is_own = row.figures is not None and row.figures.facts.dtype == BUILTIN_TYPE
+        what = "used as it is, a Q4_1 file" if is_own else "dequantised from Q4_1"
+        notes.append(f"The built-in model is {what}: true for speed and cost, not the original's quality.")
     return notes
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bench.metrics.statistics import Estimate
-from bench.schema import Cell, CostChoices, Machine
+from bench.schema import Cell
 
 if TYPE_CHECKING:
     from bench.report.rows import Row
@@ -22,17 +22,6 @@ class OnMachine(Protocol):
 
 
 R = TypeVar("R", bound=OnMachine)
-
-
-def choices_of(name: str | None, machines: Sequence[Machine], choices: CostChoices) -> CostChoices:
-    """What a row that ran on the machine of this name is priced by: the hour that its entry states, else `choices`.
-
-    An hour that is stated for all machines, or the price list, counts for those that state none of their own.
-    """
-    own = next((one for one in machines if one.name == name), None)
-    if own is None or own.usd_per_hour is None:
-        return choices
-    return choices.model_copy(update={"usd_per_hour": own.usd_per_hour, "owned": None})
 
 
 def cheapest_first(rows: Sequence[R], price: "Sequence[float | None]") -> list[R]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from bench.cost import hourly
 from bench.errors import InputError
 from bench.metrics.quality import QualityFigures
 from bench.metrics.quality_reasons import BROKEN
@@ -89,7 +90,7 @@ def rows(
 
 def _on_machine(row: Row, pricing: costs.Pricing, fleet: Sequence[Machine]) -> costs.Pricing:
     """The prices that count for a row: those of its machine, where the config states any."""
-    own = machines.choices_of(row.machine, fleet, pricing.choices)
+    own = hourly.of_machine(row.machine, fleet, pricing.choices)
     return pricing if own is pricing.choices else replace(pricing, choices=own)
 
 

@@ -218,7 +218,8 @@ def doubt(found: ApiComparison) -> str:
 
 
 def _split(row: Row) -> str:
-    return NONE if row.dollars is None else f"in and out {row.dollars.split}"
+    """Without why it could not be split otherwise: a footnote has that."""
+    return NONE if row.dollars is None else f"in and out {row.dollars.split.partition(', as ')[0]}"
 
 
 def _residual(row: Row) -> str:
@@ -229,6 +230,9 @@ def _residual(row: Row) -> str:
 def _one_off(row: Row) -> str:
     return NONE if row.dollars is None else number(row.dollars.one_off_usd_per_mtok)
 
+
+WHOLE = "output tok/s"
+"""Output tokens over the time of the whole batch: all that there is where the engine schedules it."""
 
 DROPPED_WHEN_EMPTY = (
     *("utilisation", "split", "cached", "J/token", "MBU", "MFU", "decode limit", "floor $/Mtok", "electricity $/Mtok"),
@@ -250,6 +254,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("split", "name", _split, numeric=False),
     Column("prefill tok/s", "speed", _estimate(_figure("prefill_tokens_per_s"), interval=True)),
     Column("decode tok/s", "speed", _estimate(_figure("decode_tokens_per_s"), interval=True)),
+    Column(WHOLE, "speed", _estimate(_figure("output_tokens_per_s"), interval=True)),
     Column("TTFT ms", "speed", _estimate(_figure("ttft_s"), MS)),
     Column("TPOT ms", "speed", _estimate(_figure("tpot_s"), MS)),
     Column("peak GB", "speed", _peak),
@@ -294,6 +299,8 @@ def columns(rows: Sequence[Row]) -> tuple[list[Column], str]:
         if column.heading in DROPPED_WHEN_EMPTY and texts == {NONE}:
             continue
         if column.heading == "arm" and texts == {"1"}:
+            continue
+        if column.heading == WHOLE and all(row.cell.workload.scheduling == "static" for row in rows):
             continue
         if column.group == "name" and column.heading != "precision" and len(texts) == 1:
             text = texts.pop()

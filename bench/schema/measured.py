@@ -38,6 +38,9 @@ class ModelFacts(Noun):
     attention: str | None = None
     cache: str | None = None
     compiled: bool = False
+    products: str | None = Field(
+        None, description="type of the products, where the engine and not the precision chooses it"
+    )
     kernel: str | None = Field(None, description="how this precision's products are computed on this device")
     kernel_falls_back: bool = Field(False, description="whether for lack of a kernel of the precision's own format")
     notes: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from bench import __version__
 from bench.schema import Environment
 from bench.sensors import nvidia
 
-INSTRUMENT = 2
+INSTRUMENT = 3
 """Raised when a change of the harness can move a figure (CHANGELOG, Numbers): records of two are not pooled."""
 
 

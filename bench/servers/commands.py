@@ -26,7 +26,9 @@ def made(engine: Engine, choice: ManagedServer, launch: Launch) -> Command:
     """The command with the user's arguments at its end. Raises UnsupportedError for what cannot work or is missing."""
     command = _filled(choice, launch) if is_whole(choice.command) else engine.command(launch)
     if shutil.which(command.words[0]) is None:
-        raise UnsupportedError(f"{engine.name} is not installed: no {bare(command.words[0])} here", engine.install)
+        name = bare(command.words[0])
+        what = "the server's program is not here" if engine.name == "command" else f"{engine.name} is not installed"
+        raise UnsupportedError(what if name == engine.name else f"{what}: no {name} here", engine.install)
     for module in command.needs:
         if find_spec(module) is None:
             raise UnsupportedError(f"{engine.name} needs the package {module}", engine.install)

@@ -20,6 +20,10 @@ MISSING = re.compile(r"no module named ['\"]?([\w.]+)|missing dependenc|command 
 _TELLING = re.compile(
     r"error|exception|failed|fatal|cannot|couldn't|unable|invalid|unrecognized|no such", re.IGNORECASE
 )
+_VAGUE = re.compile(
+    r"failed to (load model|init server|initialize)|while trying to fit params|model loading error", re.IGNORECASE
+)
+"""That something failed, after a line that says why."""
 _SAYS_NOTHING = re.compile(r"^\s*(File \"|Traceback|\^+\s*$|[╭│╰])|cleaning up|exiting due to")
 
 
@@ -66,12 +70,15 @@ class ServerLog:
 
 
 def reason(lines: tuple[str, ...]) -> str | None:
-    """The line that says most, shortened: the last that names an error, else the last; None where there is none."""
+    """The line that says most, shortened: the last that names an error, with its cause if one does, else the last; None
+    where there is none.
+    """
     said = [" ".join(line.split()) for line in lines if not _SAYS_NOTHING.search(line)]
     if not said:
         return None
     telling = [line for line in said if _TELLING.search(line)]
-    return (telling or said)[-1][:300]
+    exact = [line for line in telling if not _VAGUE.search(line)]
+    return (exact or telling or said)[-1][:300]
 
 
 def first(pattern: re.Pattern[str], lines: tuple[str, ...]) -> str | None:

@@ -309,6 +309,8 @@ def _other_version(reply: Reply) -> str | None:
     own = (version, environment.INSTRUMENT)
     if (reply.bench_version, reply.instrument) == own:
         return None
+    if reply.bench_version == version:
+        return f"has another bench {version}, whose figures cannot be pooled with this one's: install the same"
     return f"has bench {reply.bench_version or 'of an unknown version'}, this is {version}: install the same"
 
 

@@ -26,8 +26,15 @@ REACH_S = 5.0
 CALL_S = 10.0
 """For the head to answer at all, and for it to answer a question. Ray itself would try for half a minute."""
 
-GRACE_S = "10"
-"""How long the head keeps a client's tasks that it no longer hears of."""
+VARIABLES = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "10",  # seconds that the head keeps tasks of a client it no longer hears of
+    "GRPC_VERBOSITY": "NONE",  # it tells of every process that is started beside its threads
+}
+"""Of this process, unless the person has set them."""
+
+NO_OWN_CLUSTER = ("RAY_ENABLE_AUTO_CONNECT", "0")
+"""Without it Ray starts a whole cluster on this machine when it is asked something and the head is gone."""
 
 ATTEMPTS = 3
 SLOW = "Starting Ray client server failed"
@@ -78,16 +85,24 @@ class RayCluster:
     gone: dict[str, int] = field(default_factory=dict)
     """Ticket → how often its node was not there when somebody waited for it."""
     remote: Any = None
+    is_gone: bool = False
+    """Whether the head answers no more: nothing is asked of it again."""
 
     def offers(self) -> Sequence[Offer]:
+        return [_offer(node) for node in self._asked(self.ray.nodes) if node["Alive"]]
+
+    def _asked(self, ask: Callable[..., Any], *words: Any, **named: Any) -> Any:
+        """What the head answers. Raises InputError when it is gone, and what Ray says of a task."""
         try:
-            found = self.ray.nodes()
+            return ask(*words, **named)
+        except (self.ray.exceptions.RayError, ValueError):
+            raise
         except Exception as error:  # whatever a connection that is gone raises  # noqa: BLE001
+            self.is_gone = True
             raise InputError(
                 f"--on {self.name}: the head is gone ({_line(error)}); everything measured is kept, and the same "
                 "command goes on"
             ) from None
-        return [_offer(node) for node in found if node["Alive"]]
 
     def submit(self, key: str, claim: Claim, order: Order, files: Files) -> str:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -104,7 +119,7 @@ class RayCluster:
             self.remote = self.ray.remote(max_calls=0)(_performing())
         try:
             text = order.model_dump_json(exclude_defaults=True)
-            self.tickets[ticket] = self.remote.options(**options).remote(text, dict(files))
+            self.tickets[ticket] = self._asked(self.remote.options(**options).remote, text, dict(files))
         except ValueError as error:  # a node that went away in this very moment
             self.tickets[ticket] = error
         self.places[ticket] = key
@@ -115,9 +130,9 @@ class RayCluster:
         pending = {one: ticket for ticket, one in self.tickets.items() if ticket not in failed}
         ready: list[Any] = []
         if pending:
-            ready, _ = self.ray.wait(list(pending), num_returns=len(pending), timeout=0)
+            ready, _ = self._asked(self.ray.wait, list(pending), num_returns=len(pending), timeout=0)
             if not ready and not failed:
-                ready, _ = self.ray.wait(list(pending), num_returns=1, timeout=timeout_s)
+                ready, _ = self._asked(self.ray.wait, list(pending), num_returns=1, timeout=timeout_s)
         ended = [Ended(ticket, lost=_line(self.tickets.pop(ticket))) for ticket in failed]
         ended += [self._ended(pending[one]) for one in ready]
         return [*ended, *self._without_node()]
@@ -127,7 +142,7 @@ class RayCluster:
         self.places.pop(ticket, None)
         self.gone.pop(ticket, None)
         try:
-            text, files = self.ray.get(reference)
+            text, files = self._asked(self.ray.get, reference)
         except self.ray.exceptions.OutOfMemoryError:
             return Ended(ticket, lost="Ray ended it because the node's memory ran out (RAY_memory_usage_threshold)")
         except self.ray.exceptions.RayError as error:
@@ -148,7 +163,7 @@ class RayCluster:
         return found
 
     def stop(self) -> None:
-        for force in (False, True):
+        for force in (False, True) if not self.is_gone else ():
             for one in self.tickets.values():
                 with suppress(Exception):
                     self.ray.cancel(one, force=force)
@@ -183,8 +198,6 @@ def connect(address: str) -> RayCluster:
     """Reach a cluster. Raises InputError in one line, soon, for one that refuses, and where Ray is not installed."""
     ray = _imported()
     told = {"logging_level": "ERROR", "log_to_driver": False}
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", GRACE_S)
     if address == "ray":
         where = "auto"
     else:
@@ -207,6 +220,9 @@ def _imported() -> Any:
     """Ray, also where AMD's Python package is installed and its library is not: that raises no ImportError."""
     if find_spec("ray") is None:
         raise InputError(f"--on: {MISSING}")
+    for name, value in VARIABLES.items():
+        os.environ.setdefault(name, value)
+    os.environ.update([NO_OWN_CLUSTER])
     hidden = "amdsmi" not in sys.modules and not _has_rocm()
     if hidden:
         sys.modules["amdsmi"] = None  # type: ignore[assignment]
@@ -279,6 +295,8 @@ def _quiet() -> Iterator[None]:
 
 def _no_connection(error: Exception) -> str:
     text = _line(error)
+    if SLOW in str(error):
+        return "the head starts a process for each client, and that took it too long three times: it is too busy"
     if "ersion mismatch" in text:
         return f"{text}; install the same Python and Ray on every machine"
     if isinstance(error, ConnectionError) and "find" in text:

@@ -68,7 +68,13 @@ class SlurmCluster:
             asked |= {"gpus_per_node": claim.devices} if claim.devices else {}
         executor.update_parameters(**asked)
         text = order.model_dump_json(exclude_defaults=True)
-        job = executor.submit(node.perform, text, dict(files))
+        try:
+            job = executor.submit(node.perform, text, dict(files))
+        except (OSError, self.submitit.core.utils.FailedJobError) as error:
+            raise InputError(
+                f"--on {self.name}: no job can be submitted ({' '.join(str(error).split())[:200]}); everything "
+                "measured is kept, and the same command goes on"
+            ) from None
         ticket = str(job.job_id)
         self.jobs[ticket] = job
         return ticket
@@ -88,6 +94,7 @@ class SlurmCluster:
             text, files = job.result()
         except Exception as error:  # submitit raises what the job raised, and errors of its own  # noqa: BLE001
             return Ended(ticket, lost=f"its job ended without a result ({' '.join(str(error).split())[:200]})")
+        _cleared(job.paths)
         return Ended(ticket, Reply.model_validate_json(text), files)
 
     def stop(self) -> None:
@@ -97,7 +104,16 @@ class SlurmCluster:
         self.jobs.clear()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is held. What a job without a result has written stays, for who looks for the reason."""
+        with suppress(OSError):
+            self.folder.rmdir()
+
+
+def _cleared(paths: Any) -> None:
+    """Take away the files of a job whose result is here."""
+    for one in (paths.submitted_pickle, paths.result_pickle, paths.submission_file, paths.stdout, paths.stderr):
+        with suppress(OSError):
+            Path(one).unlink(missing_ok=True)
 
 
 def connect(text: str) -> SlurmCluster:

@@ -68,13 +68,18 @@ def _again(job: Job) -> Job:
 
 
 def kinds_of(fleet: Fleet, units: Sequence[Unit]) -> list[Kind]:
-    """The kinds of nodes that are there and have measured something, in the order of their numbers; without units,
-    that of the first node."""
+    """The kinds of nodes that are there and may run something that was measured on their kind, in the order of their
+    numbers; without units, that of the first node."""
     found: dict[str, Kind] = {}
+    measured = [one for one in units if one.measured.times]
     for node in fleet.ready():
-        own = [one for one in units if one.kind == node.kind(one.cell) and one.measured.times]
+        # A node like it that is none of the config's machines may be somebody else's.
+        own = [one for one in measured if one.kind == node.kind(one.cell) and isinstance(node.claim(one), Claim)]
         if own:
-            found.setdefault(node.any_environment.hardware(), Kind([], own)).nodes.append(node)
+            kind = found.setdefault(node.any_environment.hardware(), Kind([]))
+            kind.nodes.append(node)
+            known = set(map(id, kind.units))
+            kind.units += [one for one in own if id(one) not in known]
     return list(found.values()) if units else [Kind(fleet.ready()[:1])]
 
 

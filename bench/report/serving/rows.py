@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from bench.cost import hourly
 from bench.errors import InputError
 from bench.metrics.serving.figures import over
 from bench.metrics.verdict import Reason
@@ -57,7 +58,7 @@ def serving_rows(
     keys = sorted(groups, key=lambda key: place.get(key[0], len(place)))
     found = []
     for key in keys:
-        own = machines.choices_of(groups[key].machine, fleet, pricing.choices)
+        own = hourly.of_machine(groups[key].machine, fleet, pricing.choices)
         found.append(_row(groups[key], folder, replace(pricing, choices=own), tuple(slo)))
     usd = [None if one.dollars is None else one.dollars.usd_per_mtok.value for one in found]
     return machines.cheapest_first(found, usd)

@@ -112,13 +112,10 @@ class LlamaCppRunner:
 
         rows, length = len(prompts), len(prompts[0])
         held, self._held = self._held, None
-        before = self._context
-        context = self._context_for(rows, length + output_tokens)
-        kept = 0
-        if held is not None and context is before and held[0] == [list(row) for row in prompts]:
-            kept = held[1]
-        elif held is not None:
-            context.clear()
+        kept = held[1] if held is not None and held[0] == [list(row) for row in prompts] else 0
+        if held is not None and not kept and self._context is not None:
+            self._context.clear()
+        context = self._context_for(rows, length + output_tokens, keeps=bool(kept))
         tokens = np.asarray(prompts, np.int32)
         found = np.empty((rows, output_tokens), np.int32)
         try:
@@ -134,7 +131,10 @@ class LlamaCppRunner:
         return found.tolist()
 
     def keep_prefix(self, prompts: Sequence[Sequence[int]], cached_tokens: int) -> None:
-        """Hold keys and values of the first tokens of each row for the next `generate`."""
+        """Hold keys and values of the first tokens of each row for the next `generate`.
+
+        How long that will be is not known here: where it needs a larger context, it takes them over, computing none.
+        """
         import numpy as np
 
         context = self._context_for(len(prompts), len(prompts[0]) + 1)
@@ -171,16 +171,18 @@ class LlamaCppRunner:
             raise UnsupportedError("the model was asked for something before load", "call load first")
         return self._model
 
-    def _context_for(self, rows: int, length: int) -> "engine.Context":
-        """The context that is there where it fits, else a new one in its place."""
+    def _context_for(self, rows: int, length: int, *, keeps: bool = False) -> "engine.Context":
+        """The context that is there where it fits, else a new one in its place; `keeps`: with what was read so far."""
         from bench.runners.llama_cpp.engine import Context
 
         model = self._loaded()
         if self._context is None or not self._context.fits(rows, length):
+            read = self._context.taken() if keeps and self._context is not None else []
             if self._context is not None:
                 self._context.close()
                 self._context = None
             self._context = Context(model, rows, length, self._kv_type, self._threads())
+            self._context.take_back(read)
         return self._context
 
 
@@ -191,7 +193,7 @@ def _kv_type(precision: Precision) -> str:
         return "f16"
     if kept.format not in KV_TYPES or kept.model_dump(exclude_defaults=True, exclude={"format"}):
         raise UnsupportedError(
-            f"llama.cpp keeps keys and values as int8 or int4 in its own blocks, not as {kept.format} with options",
+            f"llama.cpp keeps keys and values as int8 or int4 in blocks of its own, without options: not {kept.format}",
             "use kv-int8 or kv-int4, and leave other options of kv_cache out",
         )
     return KV_TYPES[kept.format]

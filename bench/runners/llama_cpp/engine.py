@@ -5,6 +5,7 @@ place: the largest of each row is found there, without a copy. The arrays of a s
 """
 
 import ctypes
+from collections.abc import Sequence
 from ctypes import POINTER, c_float, c_int8, c_int32
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ NO_MEMORY = ("failed to allocate", "unable to allocate", "out of memory", "canno
 
 Ints = np.ndarray[Any, np.dtype[np.int32]]
 Floats = np.ndarray[Any, np.dtype[np.float32]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class EngineError(RuntimeError):
@@ -217,6 +219,22 @@ class Context:
     def clear(self) -> None:
         """Forget what was read; memory stays."""
         self._call.llama_memory_clear(self._memory, False)
+
+    def taken(self) -> list[Bytes]:
+        """What was read of each row, as another context of as many rows takes it back."""
+        found = []
+        for row in range(self.rows):
+            size = self._call.llama_state_seq_get_size(self.handle, row)
+            state = np.empty(size, np.uint8)
+            if not size or self._call.llama_state_seq_get_data(self.handle, state.ctypes.data, size, row) != size:
+                raise EngineError(f"llama.cpp did not give row {row} of its cache away")
+            found.append(state)
+        return found
+
+    def take_back(self, states: Sequence[Bytes]) -> None:
+        for row, state in enumerate(states):
+            if not self._call.llama_state_seq_set_data(self.handle, state.ctypes.data, state.size, row):
+                raise EngineError(f"llama.cpp did not take row {row} of its cache back")
 
     def close(self) -> None:
         self._call.llama_free(self.handle)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 GPU_OPTIONS = ("gpu_layers", "split_mode", "main_gpu", "tensor_split", "offload_kqv")
 """Without a GPU they would be ignored: then they are refused where they are given."""
@@ -37,6 +37,17 @@ class Options(BaseModel):
     library: str | None = Field(
         None, description="your own build of llama.cpp: its folder or libllama.so; default the wheel xllamacpp"
     )
+
+    @field_validator("flash_attention", mode="before")
+    @classmethod
+    def _as_yaml_reads_it(cls, value: object) -> object:
+        """`on` and `off` without quotes are true and false in YAML."""
+        return ("on" if value else "off") if isinstance(value, bool) else value
+
+    @field_validator("tensor_split", mode="before")
+    @classmethod
+    def _as_a_list(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _not_contradictory(self) -> "Options":

@@ -123,6 +123,7 @@ def collect(source: Source, used: list[str], found: Mapping[str, str], options: 
         attention="paged",
         cache=kept,
         compiled=True,
+        products=products(source, found),
         kernel=kernel(source, found),
         notes=tuple(notes),
     )
@@ -153,6 +154,13 @@ def kv_bytes_per_token(config: Mapping[str, Any], kept: str, place: str) -> int 
     if kept == "u8" and place == "cpu":
         return int(layers * shared * (2 * size + 8 + 8 * size // BLOCK_TOKENS))
     return None
+
+
+def products(source: Source, found: Mapping[str, str]) -> str | None:
+    """The type whose peak counts: OpenVINO multiplies plain weights in the type that the device is best at."""
+    said = kernel(source, found)
+    kind = said.removeprefix("products in ").partition(",")[0]
+    return "int8" if "activations quantised" in said else {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}.get(kind)
 
 
 def kernel(source: Source, found: Mapping[str, str]) -> str:

@@ -1,9 +1,11 @@
 """What can be chosen of OpenVINO, each under a plain name; docs/openvino.md has the engine's own."""
 
+import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+DEVICES = r"(CPU|GPU(\.\d+)?|NPU|(AUTO|MULTI|HETERO)(:(CPU|GPU(\.\d+)?|NPU)(,(CPU|GPU(\.\d+)?|NPU))*)?)"
 OF_CPUS = ("threads", "cpu_pinning", "hyper_threading")
 """Options that the CPU plugin alone has."""
 
@@ -18,8 +20,8 @@ class Options(BaseModel):
 
     device: str = Field(
         "CPU",
-        pattern=r"^(CPU|GPU(\.\d+)?|NPU|(AUTO|MULTI|HETERO)(:(CPU|GPU(\.\d+)?|NPU)(,(CPU|GPU(\.\d+)?|NPU))*)?)$",
         description="CPU, GPU, GPU.N, NPU, or AUTO, MULTI, HETERO, also with devices: AUTO:GPU,CPU",
+        json_schema_extra={"pattern": f"^{DEVICES}$"},
     )
     threads: int | None = Field(None, ge=1, le=1024, description="CPU threads (INFERENCE_NUM_THREADS)")
     streams: int | None = Field(
@@ -46,6 +48,13 @@ class Options(BaseModel):
     max_batched_tokens: int | None = Field(
         None, ge=1, description="most tokens of a step; default all prompts of a batch at once, 256 with continuous"
     )
+
+    @field_validator("device")
+    @classmethod
+    def _is_a_device(cls, value: str) -> str:
+        if not re.fullmatch(DEVICES, value):
+            raise ValueError("must be CPU, GPU, GPU.N, NPU, AUTO, MULTI or HETERO, also with devices: AUTO:GPU,CPU")
+        return value
 
     @model_validator(mode="after")
     def _not_contradictory(self) -> "Options":

@@ -15,6 +15,7 @@ from transformers import Cache, QuantizedCache
 
 from bench.errors import UnsupportedError
 from bench.metrics.kv import kv_bytes_per_value
+from bench.runners.transformers.levels import quanto
 from bench.runners.transformers.stored import installed
 from bench.schema import KvCache
 
@@ -98,6 +99,8 @@ def check(network: Any, kept: KvCache) -> None:
 
     quanto compiles its unpacking on first use, which so belongs to loading too.
     """
+    if backend(kept) == "quanto":
+        quanto.build(network.device, "backend: hqq")
     config = network.config.get_text_config()
     heads, size = _heads(config)
     layer = cache_for(network.config, kept).layers[0]

@@ -76,7 +76,7 @@ def load(model: Model, precision: Precision, options: Options, place: torch.devi
 def _stored(model: Model, precision: Precision, options: Options, place: torch.device) -> Loaded:
     source, arguments = where(model)
     gguf = "gguf_file" in arguments
-    config = AutoConfig.from_pretrained(source, **arguments)
+    config = packed.config_of_gguf(source, arguments) if gguf else AutoConfig.from_pretrained(source, **arguments)
     held = None if gguf else getattr(config, "quantization_config", None)
     if options.tensor_parallel > 1:
         sharded().check(options, precision, config.get_text_config().to_dict(), gguf)

@@ -5,11 +5,12 @@ number would stand beside the wrong level.
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AwqConfig, GgufConfig, GPTQConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AwqConfig, GgufConfig, GPTQConfig
 
 from bench.errors import UnsupportedError
 from bench.runners.transformers.loaded import Loaded, notes
@@ -90,6 +91,18 @@ def typed(precision: Precision, error: BaseException) -> UnsupportedError | None
         f"transformers could not load this {precision.name}: {_one_line(error)}",
         remedy or "see which kernels the library has for this device, or use a dense checkpoint",
     )
+
+
+def config_of_gguf(source: str | Path, arguments: Mapping[str, Any]) -> Any:
+    """The config that transformers makes of a GGUF file's keys. Raises UnsupportedError for an architecture that it
+    cannot unpack.
+    """
+    try:
+        return AutoConfig.from_pretrained(source, **arguments)
+    except ValueError as error:
+        if "architecture" not in str(error):
+            raise
+        raise UnsupportedError(f"transformers: {_one_line(error)}", "use the runner llama.cpp") from None
 
 
 def from_gguf(source: str | Path, keywords: dict[str, Any], precision: Precision, place: torch.device) -> Loaded:

@@ -26,7 +26,7 @@ INSTALL = (
 )
 
 
-OLDEST = ">=0.13"
+OLDEST = ">=0.19"
 """Older ones take other arguments. 0.32 is the one that was run."""
 
 

@@ -32,7 +32,7 @@ def check(precision: Any, place: torch.device, compiled: bool) -> None:
             "compile: false, or quanto-int8 or torchao-int4wo",
         )
     if precision.name in PACKED or (place.type == "cuda" and precision.name == "quanto-fp8"):
-        _build(place)
+        build(place)
 
 
 def check_linear(precision: Any, name: str, outputs: int, inputs: int, place: torch.device) -> None:
@@ -59,8 +59,10 @@ def quantised(linear: torch.nn.Linear, precision: Any, place: torch.device) -> t
     return made
 
 
-def _build(place: torch.device) -> None:
-    """Compile or load the extension that unpacks, before anything is timed. Raises UnsupportedError if it cannot."""
+def build(place: torch.device, instead: str = "quanto-int8") -> None:
+    """Compile or load the extension that unpacks, before anything is timed. Raises UnsupportedError if it cannot;
+    `instead`: what to use where it is not to be had.
+    """
     from optimum.quanto.library.extensions import get_extension, is_extension_available
 
     name = "quanto_cuda" if place.type == "cuda" else "quanto_cpp"
@@ -73,8 +75,8 @@ def _build(place: torch.device) -> None:
     except (OSError, RuntimeError, ImportError) as error:
         text = " ".join(str(error).split())[:200]
         raise UnsupportedError(
-            f"optimum-quanto cannot compile what unpacks its 4- and 2-bit weights: {text}",
-            "install g++ and ninja (a GPU: nvcc too), or use quanto-int8",
+            f"optimum-quanto cannot compile what unpacks 4- and 2-bit values: {text}",
+            f"install g++ and ninja (a GPU: nvcc too), or use {instead}",
         ) from error
 
 
