@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from bench.errors import UnsupportedError
 from bench.gguf_files import types
+from bench.models import quantised
 from bench.schema import FourBit, Gguf, Int8, Packed, Plain, Precision
 from bench.schema.precision import STORED, kv_cache
 from bench.servers.weights import Weights
@@ -33,22 +34,7 @@ def check_stored(precision: Precision, weights: Weights) -> None:
     settings = weights.settings()
     if settings is None or precision.name == "served":
         return
-    stored = settings.get("quantization_config")
-    method = stored.get("quant_method") if isinstance(stored, dict) else None
-    if precision.name in STORED:
-        if stored is None:
-            raise UnsupportedError("this checkpoint is not quantised", "name a precision, such as bf16")
-        if precision.name not in ("checkpoint", method):
-            raise UnsupportedError(
-                f"this checkpoint is quantised with {method or 'an unknown method'}, not with {precision.name}",
-                f"use precision: {method if method in STORED else 'checkpoint'}",
-            )
-    elif stored is not None:
-        raise UnsupportedError(
-            f"this checkpoint is already quantised ({method or 'unknown method'}) and cannot be served as "
-            f"{precision.name}",
-            "use precision: checkpoint",
-        )
+    quantised.check(precision, settings, "served")
 
 
 def check_quantised(precision: Precision, engine: str) -> None:

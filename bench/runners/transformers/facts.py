@@ -1,7 +1,6 @@
 """What was really loaded: bytes counted in the tensors themselves, not taken from a formula."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,8 +8,7 @@ from accelerate import init_empty_weights
 from transformers import AutoModelForCausalLM
 
 from bench.metrics import footprint
-from bench.models import builtin, catalogue, hub
-from bench.models.checksum import checksum
+from bench.models import weight_files
 from bench.runners.transformers import kv_cache
 from bench.runners.transformers.loaded import Loaded
 from bench.runners.transformers.loop import input_device
@@ -52,8 +50,8 @@ def collect(loaded: Loaded, model: Model, cache: str, compiled: bool, named: boo
         vocab_size=config.vocab_size,
         max_positions=getattr(config, "max_position_embeddings", None),
         random_weights=loaded.random_weights,
-        weights_id=_weights_id(model) if named else None,
-        files={} if not named else {path.name: checksum([path]) or "" for path in _weight_files(model)},
+        weights_id=weight_files.identity(model) if named else None,
+        files=weight_files.checksums(model) if named else {},
         config=footprint.sizes(config.to_dict()),
         dtype=str(network.dtype).removeprefix("torch."),
         device=str(input_device(network)),
@@ -138,28 +136,3 @@ def _storages(tensor: Any) -> Iterator[torch.Tensor]:
         yield state.absmax
         yield state.code
         state = getattr(state, "state2", None)
-
-
-def _weights_id(model: Model) -> str | None:
-    """A revision or checksum that names the weights."""
-    match catalogue.kind(model):
-        case "builtin":
-            return builtin.weights_id(builtin.folder(model.source.removeprefix("builtin:")))
-        case "hub":
-            commit = hub.commit(model)
-            return None if commit is None else f"commit:{commit}"
-        case _:
-            return checksum(_weight_files(model))
-
-
-def _weight_files(model: Model) -> list[Path]:
-    match catalogue.kind(model):
-        case "builtin":
-            folder = builtin.folder(model.source.removeprefix("builtin:"))
-        case "hub":
-            return hub.weight_files(model)
-        case "gguf":
-            return [Path(model.source)]
-        case _:
-            folder = Path(model.source)
-    return [folder / model.gguf_file] if model.gguf_file else sorted(folder.glob("*.safetensors"))

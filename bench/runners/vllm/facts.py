@@ -3,8 +3,7 @@
 from typing import Any
 
 from bench.metrics import footprint
-from bench.models.checksum import checksum
-from bench.runners.vllm import weights
+from bench.models import weight_files
 from bench.runners.vllm.engine import Started
 from bench.runners.vllm.options import Options
 from bench.schema import Accelerator, Model, ModelFacts, Precision
@@ -33,8 +32,8 @@ def collect(started: Started, model: Model, precision: Precision, options: Optio
         vocab_size=settings.model_config.get_vocab_size(),
         max_positions=settings.model_config.max_model_len,
         random_weights=started.random_weights,
-        weights_id=None if started.random_weights else weights.identity(model),
-        files={} if started.random_weights else {one.name: checksum([one]) or "" for one in weights.files(model)},
+        weights_id=None if started.random_weights else weight_files.identity(model),
+        files={} if started.random_weights else weight_files.checksums(model),
         config=footprint.sizes(text.to_dict()) or footprint.sizes(config),
         dtype=first["dtype"],
         device=first["device"],

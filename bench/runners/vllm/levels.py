@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from bench.errors import UnsupportedError
+from bench.models import quantised
 from bench.schema import (
     PRECISIONS,
     Environment,
@@ -63,7 +64,8 @@ def arguments(precision: Precision, settings: dict[str, Any], on_cpu: bool) -> d
 
     Raises UnsupportedError for what vLLM cannot do, and for a checkpoint that is stored otherwise.
     """
-    _check_stored(precision, settings)
+    if settings:
+        quantised.check(precision, settings, "loaded")
     found = _weights(precision, on_cpu)
     kept = kv_cache(precision)
     if kept is None:
@@ -141,25 +143,3 @@ def _torchao(precision: TorchAo | TorchAoInt4, on_cpu: bool) -> dict[str, Any]:
     said = json.dumps(config_to_dict(chosen))
     overrides = {"quantization_config_dict_json": said}
     return {"dtype": DTYPES[precision.compute_dtype], "quantization": "torchao", "hf_overrides": overrides}
-
-
-def _check_stored(precision: Precision, settings: dict[str, Any]) -> None:
-    """A checkpoint that is quantised is no bf16, and one that is not has no format of its own."""
-    if not settings:
-        return
-    stored = settings.get("quantization_config")
-    method = stored.get("quant_method") if isinstance(stored, dict) else None
-    if precision.name in STORED:
-        if stored is None:
-            raise UnsupportedError("this checkpoint is not quantised", "name a precision, such as bf16")
-        if precision.name not in ("checkpoint", method):
-            raise UnsupportedError(
-                f"this checkpoint is quantised with {method or 'an unknown method'}, not with {precision.name}",
-                f"use precision: {method if method in STORED else 'checkpoint'}",
-            )
-    elif stored is not None:
-        raise UnsupportedError(
-            f"this checkpoint is already quantised ({method or 'unknown method'}) and cannot be loaded as "
-            f"{precision.name}",
-            "use precision: checkpoint",
-        )

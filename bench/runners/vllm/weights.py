@@ -4,7 +4,6 @@ from pathlib import Path
 
 from bench.errors import UnsupportedError
 from bench.models import builtin, catalogue, hub, shape_folder
-from bench.models.checksum import checksum
 from bench.schema import Model
 
 TOKENIZER = "tokenizer.json"
@@ -30,31 +29,6 @@ def source(model: Model) -> tuple[str, str | None]:
             raise UnsupportedError(
                 "vLLM is not asked to read GGUF files", "run them with llama.cpp, or name the checkpoint"
             )
-
-
-def files(model: Model) -> list[Path]:
-    """The weight files on this machine."""
-    match catalogue.kind(model):
-        case "builtin":
-            return sorted(builtin.folder(model.source.removeprefix("builtin:")).glob("*.safetensors"))
-        case "folder":
-            return sorted(Path(model.source).glob("*.safetensors"))
-        case "hub":
-            return hub.weight_files(model)
-        case _:
-            return []
-
-
-def identity(model: Model) -> str | None:
-    """A revision or checksum that names the weights."""
-    match catalogue.kind(model):
-        case "builtin":
-            return builtin.weights_id(builtin.folder(model.source.removeprefix("builtin:")))
-        case "hub":
-            commit = hub.commit(model)
-            return None if commit is None else f"commit:{commit}"
-        case _:
-            return checksum(files(model))
 
 
 def tokenizer_file(model: Model) -> Path | None:
