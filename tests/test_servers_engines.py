@@ -225,7 +225,7 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(
     with pytest.raises(UnsupportedError, match=r"pip install 'llm-cost-bench\[llamacpp\]'"):
         made("llama.cpp", gguf, AS_STORED)
     launch = Launch(weights.find(folder, print), BF16, 8123)
-    with pytest.raises(UnsupportedError, match="no vllm here"):
+    with pytest.raises(UnsupportedError, match="vllm is not installed: install vllm"):
         commands.made(engines.find("vllm"), ManagedServer(engine="vllm"), launch)
     monkeypatch.setattr(commands, "find_spec", lambda name: None if name == "uvicorn" else object())
     with pytest.raises(UnsupportedError, match=r"package uvicorn: pip install 'llm-cost-bench\[serve\]'"):
