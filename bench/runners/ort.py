@@ -99,7 +99,7 @@ class OrtRunner:
         stored = _stored(folder, told)
         _check(self._precision, stored)
         try:
-            import onnxruntime_genai as engine  # type: ignore[import-untyped]
+            import onnxruntime_genai as engine
         except ImportError as error:
             raise UnsupportedError(f"ONNX Runtime GenAI is not installed ({error})", INSTALL) from None
         usable = environment.usable_cpus()
