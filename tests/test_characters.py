@@ -61,6 +61,7 @@ def test_the_parts_are_the_whole_but_for_what_stands_between_them() -> None:
         assert 0 <= one.tokens - sum(part.tokens for part in one.parts.values()) <= 15, one.tokenizer
 
 
+@pytest.mark.slow
 def test_the_builtin_models_tokens_are_counted_anew() -> None:
     """By the tokenizer of the conversion and by the one inside the GGUF file."""
     folder, file = builtin.folder("smollm2-135m"), builtin.gguf_file("smollm2-135m")

@@ -88,7 +88,7 @@ def test_fp8_holds_a_byte_a_value(small: Any) -> None:
     assert not torch.equal(plain, packed)
 
 
-@pytest.mark.parametrize("group", [16, 32])
+@pytest.mark.parametrize("group", [16, pytest.param(32, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["int8", "int4", "int3", "int2"])
 @pytest.mark.parametrize("backend", ["hqq", "quanto"])
 def test_every_format_of_every_library_holds_what_the_formula_says(

@@ -79,6 +79,7 @@ def test_bf16_against_itself_is_itself(kept: tuple[Path, Scored]) -> None:
     assert sum(check.same_top_1) == check.tokens
 
 
+@pytest.mark.slow  # the README's quickstart scores the same levels
 def test_int8_and_nf4_are_told_apart_from_bf16_and_from_each_other(kept: tuple[Path, Scored]) -> None:
     near, far = _level(INT8, kept[0]), _level(NF4, kept[0])
     near_kl, near_se = _kl(near.against)

@@ -119,7 +119,7 @@ def test_offline_and_served_cells_of_one_config(tmp_path: Path, server: Mocked) 
     assert own["cell"]["cell_id"] == served[0]["cell"]["cell_id"]
 
 
-@pytest.mark.parametrize("whom", ["run", "conductor"])
+@pytest.mark.parametrize("whom", ["run", pytest.param("conductor", marks=pytest.mark.slow)])
 def test_kill_9_under_load_is_kept_and_counted_once(tmp_path: Path, server: Mocked, whom: str) -> None:
     out, path = tmp_path / "out", config(tmp_path, at(server), "{duration_s: 5}")
     process = begun(path, "--out", out)
@@ -236,7 +236,7 @@ def test_a_limit_on_money_holds_over_calls_and_kills(tmp_path: Path) -> None:
     ("runner", "words"),
     [
         ("{name: openai, base_url: 'http://127.0.0.1:1/v1'}", ("refused", "base_url")),
-        ("{name: openai, server: {engine: command, command: [/no/such, '{port}']}}", ("program is not here", "command")),
+        ("{name: openai, server: {engine: command, command: [/no/such, '{port}']}}", ("not here", "command")),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_is_a_row_with_a_reason(
@@ -265,6 +265,7 @@ def test_the_key_is_nowhere(tmp_path: Path) -> None:
         assert CANARY[::-1] not in text
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_load_loses_nothing(tmp_path: Path, server: Mocked) -> None:
     with mounted_disk(tmp_path / "disk", 12 << 20) as disk:
         if disk is None:

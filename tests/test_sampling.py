@@ -126,6 +126,7 @@ def test_replicates_are_interleaved(tmp_path: Path) -> None:
         assert {name for replicate, name in found if replicate == sweep} == {"fp32", "bf16", "nf4"}
 
 
+@pytest.mark.slow
 def test_one_cell_can_be_measured_alone_by_the_command_in_its_record(tmp_path: Path) -> None:
     config = fake_config(tmp_path, precisions="[fp32, bf16]")
     bench("run", config, "--out", tmp_path / "out")
