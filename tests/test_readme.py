@@ -60,7 +60,7 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
         assert "busy" in (place / "results" / "local" / "quickstart" / "table.md").read_text()
         return
     assert done.returncode == 0, done.stderr
-    if words[2].endswith("fleet.yaml"):
+    if words[-1].endswith("fleet.yaml") or "configs/fleet.yaml" in line:
         for machine in ("H100", "L40S", "MI300X", "CPU"):
             assert machine in done.stdout
     elif "--dry-run" in words:
