@@ -48,6 +48,9 @@ class FakeCluster:
     kills: frozenset[str] = frozenset()
     """Cells that end their node."""
     stopped: bool = False
+    probe_limit_s: float | None = 300.0
+    mute: frozenset[str] = frozenset()
+    """Nodes that never say what they are."""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -76,7 +79,7 @@ class FakeCluster:
         for ticket, one in list(self.tasks.items()):
             if one.key not in self._here:
                 ended.append(Ended(ticket, lost="its node died"))
-            elif one.ends_at <= self.step:
+            elif one.ends_at <= self.step and not (one.order.what == "probe" and one.key in self.mute):
                 ended.append(Ended(ticket, self._reply(one)))
             else:
                 continue
@@ -89,6 +92,9 @@ class FakeCluster:
             environments = tuple(where for _ in order.runners)
             return Reply(bench_version=self.version, instrument=INSTRUMENT, environments=environments)
         return Reply(measurement=samples.measurement(), elapsed_s=1.0, environments=(where,))
+
+    def drop(self, ticket: str) -> None:
+        del self.tasks[ticket]
 
     def stop(self) -> None:
         self.stopped = True

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,20 @@ def test_a_lost_cell_is_measured_again_and_counts_as_nothing(tmp_path: Path) -> 
     (row, *_) = [one for one in rows(records, CostChoices(usd_per_hour=1)) if one.cell == lost.cell]
     assert row.status == "ok"
     assert "failures" not in {reason.code for reason in row.verdict}
+
+
+def test_a_node_that_never_says_what_it_is_keeps_nobody_waiting(tmp_path: Path) -> None:
+    cluster = FakeCluster({"a": "same", "b": "same"}, mute=frozenset("b"))
+    ticks = count(step=60)
+    quiet = Quiet()
+    with store.Journal(tmp_path) as journal:
+        bench_of = Bench(journal, SWEEP, quiet, lambda _: "bench run")
+        fleet = Fleet(cluster, bench_of, [cells(1)[0].runner], 0.0, False, lambda _: None, clock=lambda: next(ticks))
+        fleet.settled()
+        assert fleet.run(schedule.units(cells(2), ())) == {}
+    assert "node 2: no answer within 300 s; it is not used" in quiet.lines
+    assert {key for key, _, _ in cluster.jobs} == {"a"}
+    assert not cluster.tasks
 
 
 def test_a_cell_that_ends_its_nodes_is_given_up(tmp_path: Path) -> None:

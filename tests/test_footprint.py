@@ -11,6 +11,7 @@ from bench.models import catalogue
 from bench.schema import (
     Checkpoint,
     FourBit,
+    Fp8,
     Hqq,
     Int8,
     KvCache,
@@ -112,6 +113,8 @@ def test_llama_8b_needs_131072_bytes_of_kv_a_token() -> None:
         (Hqq(name="hqq-int2", group_size=32), 3.0),
         (Quanto(name="quanto-int4"), 4.25),
         (Quanto(name="quanto-int2", compute_dtype="fp32"), 2.5),
+        (Fp8(name="fp8"), 8.0),
+        (Fp8(name="fp8", scales="block", compute_dtype="fp16"), 8 + 32 / 128**2),
         (BF16, 16.0),
         (Plain(name="fp32"), 32.0),
     ],
@@ -132,6 +135,7 @@ def test_bits_of_a_packed_weight(precision: Precision, bits: float) -> None:
         (TorchAo(name="torchao-fp8dq"), 4),
         (Quanto(name="quanto-int8"), 2),
         (Quanto(name="quanto-fp8", compute_dtype="fp32"), 4),
+        (Fp8(name="fp8", scales="channel"), 4),
     ],
     ids=str,
 )

@@ -428,7 +428,7 @@ def test_the_doctor_looks_into_another_python(places: Path, capsys: pytest.Captu
     found = {section.split("\n")[0]: section for section in sections[1:]}
     assert "openai" not in found
     assert f"torch and transformers and accelerate are not installed in {places}/two" in found["transformers"]
-    assert "fp32               works here" in found["fake"]
+    assert "works here\n      fp32, fp16, bf16, int8" in found["fake"]
     with pytest.raises(InputError, match=r"^--python: no such file: .*/nowhere; name the Python"):
         doctor.doctor(places / "nowhere")
 

@@ -118,7 +118,7 @@ def _check_quickstart(table: str, progress: str, place: Path) -> None:
     assert re.search(r"\[(\d+)/\1\] .* tok/s decode", progress), progress
     assert re.search(r", about .* left$", progress, re.MULTILINE), progress
     assert len(re.findall(r", done: ±", progress)) == 3, progress
-    assert len(re.findall(r"\] quality of smollm2-135m \w+: 1\.\d+ bits a byte", progress)) == 3, progress
+    assert len(re.findall(r"\] quality of smollm2-135m \w+ transformers: 1\.\d+ bits a byte", progress)) == 3, progress
     assert re.search(r"nf4 .* 0\.21\d+ ± 0\.00\d+ ", table), table
     next_line = table.strip().splitlines()[-1]
     assert next_line.startswith("next: ")
@@ -151,7 +151,7 @@ def _check_engines(summary: str, place: Path) -> None:
 
 
 def _check_quantisation(table: str, progress: str, place: Path) -> None:
-    assert len(re.findall(r"\] quality of smollm2-135m \S+: 1\.\d+ bits a byte", progress)) == 7, progress
+    assert len(re.findall(r"\] quality of smollm2-135m \S+ transformers: 1\.\d+ bits a byte", progress)) == 7, progress
     folder = place / "results" / "local" / "quantisation"
     records = [line for line in (folder / "records.jsonl").read_text().splitlines() if line]
     assert len(records) == 7 + 7 * 3 * 3

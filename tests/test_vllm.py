@@ -29,6 +29,7 @@ from bench.schema import (
     Checkpoint,
     Environment,
     FourBit,
+    Fp8,
     Gguf,
     Hqq,
     Int8,
@@ -257,6 +258,20 @@ def test_nf4_is_bitsandbytes_where_its_package_is(monkeypatch: pytest.MonkeyPatc
     assert levels.arguments(nf4, {}, False) == {"dtype": "bfloat16", "quantization": "bitsandbytes"}
 
 
+def test_fp8_goes_by_the_name_that_this_vllm_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "_built_in", lambda _: True)
+    asked = levels.arguments(Fp8(name="fp8", kv_cache=KvCache(format="fp8")), {}, on_cpu=False)
+    assert asked == {"dtype": "bfloat16", "quantization": "fp8_per_tensor", "kv_cache_dtype": "fp8"}
+    assert levels.arguments(Fp8(name="fp8", scales="block"), {}, False)["quantization"] == "fp8_per_block"
+    monkeypatch.setattr(levels, "_built_in", lambda _: False)
+    assert levels.arguments(Fp8(name="fp8"), {}, False)["quantization"] == "fp8"
+    with pytest.raises(UnsupportedError, match="no fp8 with a scale a channel"):
+        levels.arguments(Fp8(name="fp8", scales="channel"), {}, False)
+    monkeypatch.setattr(levels, "_has_amx", lambda: False)
+    with pytest.raises(UnsupportedError, match="CPUs with AMX, which this one has not"):
+        levels.arguments(Fp8(name="fp8"), {}, on_cpu=True)
+
+
 @pytest.mark.parametrize(
     ("precision", "settings", "reason", "remedy"),
     [
@@ -288,7 +303,7 @@ def test_the_doctor_hears_of_every_precision() -> None:
     assert all("environment of its own" in (why or "") for why in absent.values())
     here = VllmRunner.precisions(machine(1, vllm="0.32.0", torchao="0.18.0"))
     assert {name for name, why in here.items() if why is None} == {
-        *("bf16", "fp16", "fp32", "gptq", "awq", "compressed-tensors"),
+        *("bf16", "fp16", "fp32", "fp8", "gptq", "awq", "compressed-tensors"),
         *("torchao-int8wo", "torchao-int8dq", "torchao-int4wo", "torchao-fp8wo", "torchao-fp8dq"),
     }
     assert "vllm-bnb-plugin" in (here["nf4"] or "")

@@ -1,5 +1,7 @@
 """`bench doctor`: what this machine has, what will work on it, and what to install for the rest."""
 
+import shutil
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,7 +43,8 @@ def doctor(
         print(f"GPU         {device.name}, {(device.memory_bytes or 0) / 1e9:.1f} GB, driver {device.driver}")
     if not found.accelerators:
         print(f"GPU         none: {nvidia.reason() or 'the driver shows no device'}")
-    print(f"packages    {', '.join(f'{name} {version}' for name, version in found.packages.items())}")
+    packages = _wrapped(", ".join(f"{name} {version}" for name, version in found.packages.items()), " " * 12)
+    print("\n".join([f"packages    {''.join(packages[:1]).strip()}", *packages[1:]]))
     for name in catalogue.BUILTINS:
         state = "ready" if builtin.is_ready(name) else f"not fetched yet (bench models --fetch builtin:{name})"
         print(f"model       builtin:{name} {state}")
@@ -92,7 +95,9 @@ def _environment(python: str | None) -> "Environment":
 
 
 def _able(name: str, python: str | None) -> "Iterator[str]":
-    """What a runner can do in the environment of a Python, a line for each precision; else what is lacking there."""
+    """What a runner can do in the environment of a Python: what works, then each reason and what it holds for; else
+    what is lacking there.
+    """
     from bench import runners
     from bench.execute import interpreters
     from bench.schema import RunnerChoice
@@ -104,17 +109,25 @@ def _able(name: str, python: str | None) -> "Iterator[str]":
     if lacking is not None:
         yield f"{lacking.reason}: {lacking.remedy}"
         return
-    able = kind.precisions(interpreters.environment_of(choice))
-    # 29 types of GGUF files would hide the others; their plain relatives stand among those.
-    packed = {problem: [one for one in able if one in GGUF_NAMES and able[one] == problem] for problem in able.values()}
-    for precision, problem in able.items():
-        if precision not in GGUF_NAMES:
-            yield f"{precision:<18} {'works here' if problem is None else problem}"
-    for problem, types in packed.items():
-        if types:
-            said = "GGUF types" if len(types) == len(GGUF_NAMES) else ", ".join(types)
-            count = f" ({types[0]} … {types[-1]})" if len(types) == len(GGUF_NAMES) else ""
-            yield f"{said:<18} {'work here' if problem is None else problem}{count}"
+    said: dict[str | None, list[str]] = {None: []}
+    for precision, problem in kind.precisions(interpreters.environment_of(choice)).items():
+        if precision != "served":  # what an endpoint runs is no precision to choose
+            said.setdefault(problem, []).append(precision)
+    for problem, precisions in said.items():
+        if precisions:
+            yield "works here" if problem is None else problem
+            plain = [one for one in precisions if one not in GGUF_NAMES]
+            # One line of all 29 types of GGUF files says no more than their number.
+            types = [one for one in precisions if one in GGUF_NAMES]
+            if len(types) == len(GGUF_NAMES):
+                types = [f"all GGUF types ({types[0]} … {types[-1]})"]
+            yield from _wrapped(", ".join([*plain, *types]), "    ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Lines no wider than the terminal, and than 120 columns."""
+    width = max(40, min(shutil.get_terminal_size((120, 24)).columns, 120)) - 2
+    return textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _engines() -> "Iterator[tuple[str, str | None]]":

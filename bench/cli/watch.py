@@ -60,7 +60,7 @@ class TerminalWatcher:
                 f"[{standing.done + 1}/{standing.at_least}] profile of {_what(job.cell)} batch {work.batch_size}"
             )
         width = standing.half_width
-        self._head += "" if width is None else f" (±{width:.1%} so far)"
+        self._head += "" if width is None else f" ({_half(width)} so far)"
         self._left = "" if standing.left_s is None else f", about {duration(standing.left_s)} left"
         self._draw("starting")
 
@@ -111,12 +111,14 @@ class TerminalWatcher:
 
 
 def _what(cell: "Cell") -> str:
-    """Model and precision; of an endpoint that runs what it runs, the name that it is asked for."""
+    """Model, precision and engine; of an endpoint that runs what it runs, the name that it is asked for."""
     if catalogue.kind(cell.model) == "served" and cell.model.source == "served":
         return str(cell.runner.options.get("model") or "served")
     from bench.schema.precision import label
 
-    return f"{catalogue.label(cell.model)} {label(cell.precision)}"
+    server = cell.runner.options.get("server")
+    engine = server.get("engine") if isinstance(server, dict) else None
+    return f"{catalogue.label(cell.model)} {label(cell.precision)} {engine or cell.runner.name}"
 
 
 def _scored(found: "Scored") -> str:
@@ -138,8 +140,14 @@ def _why(stop: "Stop | None") -> str:
     ended = f"the {stop.ending.replace('-', ' ')} ended before ±{stop.target:.1%}"
     if stop.half_width is None:
         return f", done: {ended}"
-    width = f"±{stop.half_width:.1%}"
+    width = _half(stop.half_width)
     return f", done: {width} is within ±{stop.target:.1%}" if stop.ending == "target" else f", done: {width}, {ended}"
+
+
+def _half(width: float) -> str:
+    from bench.report import table
+
+    return table.width(width, 1)
 
 
 def duration(seconds: float) -> str:

@@ -312,16 +312,7 @@ class Bench:
         cell, protocol = job.cell, job.cell.protocol
         rounds = max(protocol.rounds, protocol.max_rounds)
         self.journal.reserve(rounds * cell.workload.output_tokens * STAMP_BYTES)
-        draft = Record(
-            record_id=job.record_id or f"{cell.cell_id}.{job.replicate}.{uuid.uuid4().hex[:8]}",
-            replicate=job.replicate,
-            purpose=job.purpose,
-            status="crashed",
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            cell=cell,
-            environment=environment_of(cell),
-            machine=self.machine,
-        )
+        draft = draft_of(job, environment_of(cell), self.machine)
         job = job.model_copy(update={"record_id": draft.record_id})
         try:
             if cell.traffic is not None:
@@ -362,6 +353,21 @@ class Bench:
             under_load.over(self.journal.folder, draft.record_id)
         finally:
             interrupts.forget()
+
+
+def draft_of(job: Job, where: Environment, machine: str | None, node: str | None = None) -> Record:
+    """The record of a job that begins now, as it is while nothing is known of its end."""
+    return Record(
+        record_id=job.record_id or f"{job.cell.cell_id}.{job.replicate}.{uuid.uuid4().hex[:8]}",
+        replicate=job.replicate,
+        purpose=job.purpose,
+        status="crashed",
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        cell=job.cell,
+        environment=where,
+        machine=machine,
+        node=node,
+    )
 
 
 def salvaged(known: Stored, journal: store.Journal, purse: under_load.Purse | None) -> int:

@@ -11,6 +11,7 @@ from bench.metrics.gguf_bits import BLOCK_BITS, HEAD_BITS, MIXTURE_BITS
 from bench.metrics.kv import kv_bytes_per_value
 from bench.schema import (
     FourBit,
+    Fp8,
     Gguf,
     Hqq,
     Int8,
@@ -237,6 +238,8 @@ def _linear_bytes(of: Shape, precision: Precision, plain: float) -> float:
     computing type a group (4.5 bits at 64).
     optimum-quanto int8 and fp8 (`AbsmaxOptimizer`): a byte, and a scale of the computing type a row; int4 and int2
     (`QModuleMixin`): so many bits, and a scale and a shift of that type a group, whose size follows from the width.
+    vLLM's fp8 (`Fp8PerTensorOnlineLinearMethod`, `Fp8PtpcOnlineLinearMethod`, `Fp8PerBlockOnlineLinearMethod`): a byte,
+    and an fp32 scale a matrix (left out here), an output, or 128 × 128 weights.
     """
     weights, rows = of.linear_parameters, of.linear_outputs
     if isinstance(precision, Int8):
@@ -257,6 +260,8 @@ def _linear_bytes(of: Shape, precision: Precision, plain: float) -> float:
         bits = 4.0 if precision.name == "quanto-int4" else 2.0
         groups = sum(part / quanto_group(width) for width, part in _by_inputs(of).items())
         return weights * bits / 8 + 2 * plain * groups
+    if isinstance(precision, Fp8):
+        return weights + {"tensor": 0.0, "channel": 4.0 * rows, "block": 4.0 * weights / 128**2}[precision.scales]
     return weights * (0.5 if precision.name in STORED else plain)
 
 

@@ -23,7 +23,7 @@ TYPES = {
     "bf16": "bf16",
 }
 """What engines call a type → what a ceiling calls it."""
-ACTIVATIONS_TOO = {"int8": "int8", "torchao-int8dq": "int8", "torchao-fp8dq": "fp8"}
+ACTIVATIONS_TOO = {"int8": "int8", "torchao-int8dq": "int8", "torchao-fp8dq": "fp8", "fp8": "fp8"}
 """Precisions that quantise activations as well → the type of their products."""
 
 

@@ -91,7 +91,7 @@ def _sampling_notes(row: Row) -> list[str]:
     if stop is None or row.figures is None:
         return []
     target = f"±{stop.target:.1%}"
-    width = "" if stop.half_width is None else f" at ±{stop.half_width:.1%}"
+    width = "" if stop.half_width is None else f" at {table.width(stop.half_width, 1)}"
     if stop.ending == "target":
         return [f"Sampling ended because prefill, decode and output rates were within {target}."]
     if stop.ending == "budget":

@@ -183,7 +183,8 @@ def _wide(e2el: Estimate) -> list[Reason]:
     spread = e2el.spread()
     if spread is None or spread <= WIDE:
         return []
-    return [Reason("wide", f"the interval is ±{spread:.0%}", "raise sampling.budget_s, or quieten the machine")]
+    said = f"the interval is ±{spread:.0%}" if spread < 10 else "the interval is more than a factor of ten each way"
+    return [Reason("wide", said, "raise sampling.budget_s, or quieten the machine")]
 
 
 def _above_the_ceiling(of: Roofline) -> list[Reason]:

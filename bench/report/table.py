@@ -80,17 +80,21 @@ WIDEST = 1000
 """Two replicates that differ give an interval of any width; beyond this factor it says no more than that."""
 
 
-def width(half: float) -> str:
+def width(half: float, places: int | None = None) -> str:
     """The half-width of an interval that is a factor up and down: as a share, or as that factor where it is large.
 
-    >>> width(0.0512), width(0.004), width(35.2), width(221_640_504.0)
-    ('±5%', '±0.4%', '×÷36', '×÷1,000+')
+    `places`: of the share, where it stands beside a target.
+
+    >>> width(0.0512), width(0.004), width(35.2), width(221_640_504.0), width(0.0512, 1)
+    ('±5%', '±0.4%', '×÷36', '×÷1,000+', '±5.1%')
     """
     if half >= WIDEST:
         return f"×÷{WIDEST:,}+"
     if half >= 9.995:
         return f"×÷{number(half + 1, 2)}"
-    return f"±{half:.0%}" if half >= 0.0095 else f"±{half:.1%}"
+    if places is None:
+        places = 0 if half >= 0.0095 else 1
+    return f"±{half:.{places}%}"
 
 
 def _estimate(

@@ -121,6 +121,16 @@ class Quanto(Weights):
     compute_dtype: Dtype = Field("bf16", description="type of the product")
 
 
+class Fp8(Weights):
+    """vLLM's own: fp8 (e4m3) weights, activations in fp8 too as they come where the device multiplies them."""
+
+    name: Literal["fp8"]
+    scales: Literal["tensor", "channel", "block"] = Field(
+        "tensor", description="weights that share a scale: a matrix, an output, or a block of 128 × 128"
+    )
+    compute_dtype: Dtype = Field("bf16", description="type of what is not quantised")
+
+
 class Checkpoint(Weights):
     """A checkpoint that is already quantised, whatever its format, loaded as it is stored."""
 
@@ -147,7 +157,7 @@ class Served(Noun):
 
 
 Precision = Annotated[
-    Plain | Int8 | FourBit | TorchAo | TorchAoInt4 | Hqq | Quanto | Checkpoint | Packed | Gguf | Served,
+    Plain | Int8 | FourBit | TorchAo | TorchAoInt4 | Hqq | Quanto | Fp8 | Checkpoint | Packed | Gguf | Served,
     Field(discriminator="name"),
 ]
 
@@ -173,6 +183,7 @@ PRECISIONS: dict[str, type[Noun]] = {
     "quanto-int4": Quanto,
     "quanto-int2": Quanto,
     "quanto-fp8": Quanto,
+    "fp8": Fp8,
     "gptq": Packed,
     "awq": Packed,
     "compressed-tensors": Packed,

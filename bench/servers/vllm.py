@@ -1,12 +1,13 @@
 """vLLM's OpenAI-compatible server: `vllm serve`. Its build for CPUs (0.32) was run; GPUs by its documentation alone.
 
 Its bitsandbytes weights are nf4 with quantised scales, computed in bf16 (since 0.2x through its own package
-vllm-bnb-plugin); it makes no int8 while it loads. Keys and values as fp8 are e4m3 with the scales that the checkpoint
-brings, else 1. A shape is served with random weights and a tokenizer that is made up too.
+vllm-bnb-plugin); it makes fp8 while it loads (`fp8_per_tensor` and its like, which older ones do not know), and no
+int8. Keys and values as fp8 are e4m3 with the scales that the checkpoint brings, else 1. A shape is served with random
+weights and a tokenizer that is made up too.
 """
 
 from bench.models import catalogue, shape_folder
-from bench.schema import FourBit
+from bench.schema import FourBit, Fp8
 from bench.servers import precision as precisions
 from bench.servers import weights as files
 from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
@@ -30,9 +31,12 @@ def command(launch: Launch) -> Command:
 
 def _precision(launch: Launch) -> list[str]:
     wanted = launch.precision
-    precisions.check_quantised(wanted, "vllm")
     kept = precisions.kv_type(wanted, "vllm", {"fp8": "fp8"})
     kv = [] if kept is None else ["--kv-cache-dtype", kept]
+    if isinstance(wanted, Fp8):
+        dtype = precisions.TORCH_NAMES[wanted.compute_dtype]
+        return ["--dtype", dtype, "--quantization", f"fp8_per_{wanted.scales}", *kv]
+    precisions.check_quantised(wanted, "vllm")
     if isinstance(wanted, FourBit):
         precisions.check_four_bit(wanted, "vllm", "nf4", "bf16")
         return ["--dtype", "bfloat16", "--quantization", "bitsandbytes", *kv]

@@ -95,6 +95,8 @@ class Cluster(Protocol):
 
     name: str
     """As a person gave it: in messages, never in a record."""
+    probe_limit_s: float | None
+    """How long a node may take to say what it is; None where it may have to stand in a queue first."""
 
     def offers(self) -> Sequence[Offer]:
         """The nodes that are there now. Raises InputError when the cluster itself is gone."""
@@ -106,6 +108,10 @@ class Cluster(Protocol):
 
     def wait(self, timeout_s: float) -> Sequence[Ended]:
         """Orders that ended, each told once; after `timeout_s` without one, none. An order whose node is gone ends."""
+        ...
+
+    def drop(self, ticket: str) -> None:
+        """End an order, of which nothing will be heard any more."""
         ...
 
     def stop(self) -> None:

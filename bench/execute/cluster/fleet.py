@@ -4,10 +4,10 @@ Nodes are probed when they come, take one cell an accelerator at a time, and may
 becomes a record `lost`, which counts as nothing, and is measured again.
 """
 
-import uuid
+import math
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import runners, store, traces
@@ -17,7 +17,7 @@ from bench.execute.cluster import Claim, Cluster, Ended, Files, Offer, Order, Re
 from bench.execute.cluster.node import KEPT, LOG
 from bench.execute.cluster.schedule import Node, Start, Unit, key_of, reasons, starts
 from bench.execute.interrupts import interrupts
-from bench.execute.run import STAMP_BYTES, Bench, Measured, Standing
+from bench.execute.run import STAMP_BYTES, Bench, Measured, Standing, draft_of
 from bench.hardware import stored as ceilings_stored
 from bench.metrics import enough
 from bench.schema import Failure, Job, Record, RunnerChoice
@@ -39,6 +39,14 @@ class Running:
     unit: Unit | None
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A node that has been asked what it is. `until_s`: by the clock, or for ever."""
+
+    offer: Offer
+    until_s: float
+
+
 @dataclass
 class Fleet:
     """The nodes of a cluster, and what runs on them. `waits_s`: how long to wait for nodes when nothing can run."""
@@ -56,7 +64,9 @@ class Fleet:
     doubted: set[str] = field(default_factory=set)
     """Nodes that were lost, perhaps: the cluster may notice later than we, and is asked again before they are used."""
     running: dict[str, Running] = field(default_factory=dict)
-    probing: dict[str, Offer] = field(default_factory=dict)
+    clock: Callable[[], float] = time.monotonic
+    """Seconds. Never read while anything is timed: rounds are timed in a process of the node."""
+    probing: dict[str, Probe] = field(default_factory=dict)
     limits: dict[str, Node] = field(default_factory=dict)
     """Ticket of a measurement of ceilings → its node, which takes nothing meanwhile."""
     hardware: set[str] = field(default_factory=set)
@@ -80,7 +90,18 @@ class Fleet:
                 self.doubted.discard(key)
                 self.met.setdefault(key, len(self.met) + 1)
                 order = Order(what="probe", runners=tuple(self.choices))
-                self.probing[self.cluster.submit(key, Claim(0.0), order, {})] = offer
+                limit_s = self.cluster.probe_limit_s
+                until_s = math.inf if limit_s is None else self.clock() + limit_s
+                self.probing[self.cluster.submit(key, Claim(0.0), order, {})] = Probe(offer, until_s)
+
+    def _give_up_probes(self) -> None:
+        """A node that says nothing must not keep the others waiting."""
+        for ticket, probe in list(self.probing.items()):
+            if self.clock() >= probe.until_s:
+                self.cluster.drop(ticket)
+                del self.probing[ticket]
+                number = self.met[probe.offer.key]
+                self._say(f"node {number}: no answer within {self.cluster.probe_limit_s:g} s; it is not used")
 
     def _probed(self, offer: Offer, ended: Ended) -> None:
         number, reply = self.met[offer.key], ended.reply
@@ -134,17 +155,7 @@ class Fleet:
         cell = job.cell
         rounds = max(cell.protocol.rounds, cell.protocol.max_rounds)
         self.bench.journal.reserve(rounds * cell.workload.output_tokens * STAMP_BYTES)
-        draft = Record(
-            record_id=job.record_id or f"{cell.cell_id}.{job.replicate}.{uuid.uuid4().hex[:8]}",
-            replicate=job.replicate,
-            purpose=job.purpose,
-            status="crashed",
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            cell=cell,
-            environment=node.environment(cell),
-            machine=None if unit is None else unit.name,
-            node=str(node.number),
-        )
+        draft = draft_of(job, node.environment(cell), None if unit is None else unit.name, str(node.number))
         job = job.model_copy(update={"record_id": draft.record_id})
         limit_s = self.bench.sweep.timeout_s
         if cell.traffic is not None:
@@ -164,7 +175,7 @@ class Fleet:
         found = []
         for ended in self.cluster.wait(timeout_s):
             if ended.ticket in self.probing:
-                self._probed(self.probing.pop(ended.ticket), ended)
+                self._probed(self.probing.pop(ended.ticket).offer, ended)
             elif ended.ticket in self.limits:
                 self._limited(self.limits.pop(ended.ticket), ended)
             elif ended.ticket in self.running:
@@ -173,6 +184,7 @@ class Fleet:
                     found.append(self._ended(ended))
                 finally:
                     interrupts.let_through()
+        self._give_up_probes()
         return found
 
     def _ended(self, ended: Ended) -> Record:

@@ -36,6 +36,9 @@ VARIABLES = {
 NO_OWN_CLUSTER = ("RAY_ENABLE_AUTO_CONNECT", "0")
 """Without it Ray starts a whole cluster on this machine when it is asked something and the head is gone."""
 
+PROBE_S = 300.0
+"""For a node to import what a runner is made of, from a slow disk too."""
+
 ATTEMPTS = 3
 SLOW = "Starting Ray client server failed"
 """What a busy head says when the process that it starts for each client takes longer than it waits."""
@@ -84,6 +87,7 @@ class RayCluster:
     """Ticket → key of its node."""
     gone: dict[str, int] = field(default_factory=dict)
     """Ticket → how often its node was not there when somebody waited for it."""
+    probe_limit_s: float | None = PROBE_S
     remote: Any = None
     is_gone: bool = False
     """Whether the head answers no more: nothing is asked of it again."""
@@ -156,11 +160,15 @@ class RayCluster:
         for ticket in [ticket for ticket in self.tickets if self.places[ticket] not in here]:
             self.gone[ticket] = self.gone.get(ticket, 0) + 1
             if self.gone[ticket] >= 3:
-                with suppress(Exception):
-                    self.ray.cancel(self.tickets[ticket], force=True)
-                del self.tickets[ticket], self.places[ticket], self.gone[ticket]
+                self.drop(ticket)
                 found.append(Ended(ticket, lost="its node left the cluster"))
         return found
+
+    def drop(self, ticket: str) -> None:
+        with suppress(Exception):
+            self.ray.cancel(self.tickets[ticket], force=True)
+        del self.tickets[ticket], self.places[ticket]
+        self.gone.pop(ticket, None)
 
     def stop(self) -> None:
         for force in (False, True) if not self.is_gone else ():

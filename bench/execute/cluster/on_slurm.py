@@ -10,8 +10,8 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +23,9 @@ from bench.execute.cluster import Claim, Ended, Files, Offer, Order, Reply
 LOCAL = "local"
 FOLDER = "bench-slurm"
 """Below the working directory, which Slurm's nodes must share: what goes to jobs and comes back."""
+
+SAID = "local.log"
+"""What submitit's processes on this machine print."""
 
 MINUTES = 24 * 60
 AROUND_S = 600.0
@@ -52,6 +55,7 @@ class SlurmCluster:
     cpus: int
     devices: int
     jobs: dict[str, Any] = field(default_factory=dict)
+    probe_limit_s: float | None = None
 
     def offers(self) -> Sequence[Offer]:
         return [Offer(self.partition or "default", float(self.cpus), self.devices)]
@@ -69,7 +73,8 @@ class SlurmCluster:
         executor.update_parameters(**asked)
         text = order.model_dump_json(exclude_defaults=True)
         try:
-            job = executor.submit(node.perform, text, dict(files))
+            with _said_into(self.folder / SAID) if key == LOCAL else nullcontext():
+                job = executor.submit(node.perform, text, dict(files))
         except (OSError, self.submitit.core.utils.FailedJobError) as error:
             raise InputError(
                 f"--on {self.name}: no job can be submitted ({' '.join(str(error).split())[:200]}); everything "
@@ -97,16 +102,36 @@ class SlurmCluster:
         _cleared(job.paths)
         return Ended(ticket, Reply.model_validate_json(text), files)
 
+    def drop(self, ticket: str) -> None:
+        job = self.jobs.pop(ticket)
+        with suppress(Exception):
+            job.cancel(check=False)
+        _cleared(job.paths)
+
     def stop(self) -> None:
-        for job in self.jobs.values():
-            with suppress(Exception):
-                job.cancel(check=False)
-        self.jobs.clear()
+        for ticket in list(self.jobs):
+            self.drop(ticket)
 
     def close(self) -> None:
-        """Nothing is held. What a job without a result has written stays, for who looks for the reason."""
+        """Nothing is held. What a job that failed has written stays, for who looks for the reason."""
         with suppress(OSError):
+            (self.folder / SAID).unlink(missing_ok=True)
             self.folder.rmdir()
+
+
+@contextmanager
+def _said_into(path: Path) -> Iterator[None]:
+    """Have processes that start in here say what they say into a file: Ctrl-C reaches submitit's own local process,
+    too, which prints a traceback of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = os.dup(2)
+    try:
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _cleared(paths: Any) -> None:

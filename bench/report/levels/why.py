@@ -17,7 +17,7 @@ from bench.schema.precision import kv_cache, label
 from bench.schema.quality import PhaseProfile
 
 PROFILE_HEADINGS = ("level", "batch", "phase", "operator", "kind", "share", "calls a step")
-PRODUCTS_QUANTISED = ("int8", "torchao-int8dq", "torchao-fp8dq")
+PRODUCTS_QUANTISED = ("int8", "torchao-int8dq", "torchao-fp8dq", "fp8")
 PLAIN = ("bf16", "fp16", "fp32")
 MOST_OPERATORS = 6
 """Of each row in a table; the record holds more."""

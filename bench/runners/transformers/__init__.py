@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bench.errors import UnsupportedError
 from bench.runners import Encoded, OnStep
 from bench.runners.transformers import devices, stored
-from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision, Profile
+from bench.schema import PRECISIONS, Environment, Fp8, Gguf, Model, ModelFacts, Precision, Profile
 from bench.schema.precision import GGUF_NAMES
 from bench.sensors import environment
 
@@ -179,9 +179,11 @@ class TransformersRunner:
         found["checkpoint"] = f"works for {', '.join(able)}" if able else "needs a library of its format; see those"
         found["served"] = "is what an endpoint runs; here name one"
         found |= dict.fromkeys(GGUF_NAMES, "llama.cpp's own: use the runner llama.cpp")
+        found["fp8"] = "vLLM's own: use the runner vllm, or torchao-fp8dq"
         return found
 
     def load(self) -> ModelFacts:
+        _refuse_other_engines(self._precision)
         if self._options.tensor_parallel == 1:
             from bench.runners.transformers import load
 
@@ -301,3 +303,14 @@ class TransformersRunner:
 
 
 Runner = TransformersRunner
+
+
+def _refuse_other_engines(precision: Precision) -> None:
+    """Raises UnsupportedError for levels that another engine alone has, before anything heavy is imported."""
+    if isinstance(precision, Gguf):
+        raise UnsupportedError(
+            f"transformers does not compute on {precision.name}, a type of llama.cpp's GGUF files",
+            "use the runner llama.cpp, or a level such as bf16 or nf4",
+        )
+    if isinstance(precision, Fp8):
+        raise UnsupportedError("fp8 is vLLM's own", "use the runner vllm, or torchao-fp8dq or torchao-fp8wo")

@@ -14,7 +14,7 @@ from bench.models import builtin, catalogue
 from bench.runners.transformers import Options, devices, levels, packed, random_weights
 from bench.runners.transformers.levels import bitsandbytes
 from bench.runners.transformers.loaded import Loaded, notes
-from bench.schema import Gguf, Model, Precision
+from bench.schema import Model, Precision
 from bench.schema.precision import STORED, kv_cache
 from bench.sensors import environment
 
@@ -48,11 +48,6 @@ def load(model: Model, precision: Precision, options: Options, place: torch.devi
     """Load weights as the precision says. Raises UnsupportedError with the reason and what would work."""
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    if isinstance(precision, Gguf):
-        raise UnsupportedError(
-            f"transformers does not compute on {precision.name}, a type of llama.cpp's GGUF files",
-            "use the runner llama.cpp, or a level such as bf16 or nf4",
-        )
     if options.compile and place.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
         raise UnsupportedError("torch.compile needs a C++ compiler, none was found", "install g++, or compile: false")
     with TypedErrors(precision, options):

@@ -10,6 +10,7 @@ from bench.schema import (
     PRECISIONS,
     Environment,
     FourBit,
+    Fp8,
     Hqq,
     Packed,
     Plain,
@@ -27,6 +28,9 @@ NO_GPU = "this vLLM needs a GPU, and none was found; install vLLM's build for CP
 NO_GGUF = "vLLM reads no GGUF files"
 INT8 = "vLLM reads LLM.int8() from checkpoints that are stored so, and makes none while it loads"
 FP8_GPU = "vLLM's torchao takes fp8 activations on GPUs from Ada or MI300 on alone"
+FP8_AMX = "vLLM computes fp8 on GPUs, and on CPUs with AMX"
+ONLINE = "fp8_per_"
+"""vLLM's name of fp8 weights that it makes itself, before `tensor`, `channel` or `block`; `fp8` alone in older ones."""
 INT4_GPU = "vLLM's torchao packs int4 for GPUs alone"
 REPACKED = ("gptq", "awq", "compressed-tensors")
 
@@ -48,6 +52,7 @@ def known(environment: Environment) -> dict[str, str | None]:
         elif issubclass(noun, TorchAo | TorchAoInt4) and "torchao" not in environment.packages:
             found[name] = "needs torchao beside vllm: pip install torchao"
     if on_cpu:
+        found["fp8"] = f"works where the CPU has AMX: {FP8_AMX}"
         found["torchao-fp8dq"] = FP8_GPU
         found["torchao-int4wo"] = INT4_GPU
     if BITSANDBYTES not in environment.packages:
@@ -83,6 +88,8 @@ def _weights(precision: Precision, on_cpu: bool) -> dict[str, Any]:
         return _bitsandbytes(precision)
     if isinstance(precision, TorchAo | TorchAoInt4):
         return _torchao(precision, on_cpu)
+    if isinstance(precision, Fp8):
+        return _fp8(precision, on_cpu)
     if isinstance(precision, Packed) and name in REPACKED and precision.backend != "auto":
         raise UnsupportedError(f"vLLM chooses its own kernel for {name}", "leave backend out")
     if name == "gguf" or name in GGUF_NAMES:
@@ -105,6 +112,24 @@ def _bitsandbytes(precision: FourBit) -> dict[str, Any]:
             f"pip install {BITSANDBYTES} bitsandbytes, in vLLM's environment",
         )
     return {"dtype": DTYPES[precision.compute_dtype], "quantization": "bitsandbytes"}
+
+
+def _fp8(precision: Fp8, on_cpu: bool) -> dict[str, Any]:
+    """vLLM quantises while it loads: https://docs.vllm.ai/en/stable/features/quantization/online/."""
+    if on_cpu and not _has_amx():
+        raise UnsupportedError(f"{FP8_AMX}, which this one has not", "use bf16 or torchao-int8wo")
+    method = f"{ONLINE}{precision.scales}"
+    if not _built_in(method):
+        if precision.scales != "tensor":
+            raise UnsupportedError(f"this vLLM makes no fp8 with a scale a {precision.scales}", "install a newer one")
+        method = "fp8"
+    return {"dtype": DTYPES[precision.compute_dtype], "quantization": method}
+
+
+def _has_amx() -> bool:
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported())
 
 
 def _built_in(method: str) -> bool:
