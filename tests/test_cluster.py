@@ -89,6 +89,7 @@ def children(cluster: Any) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 def test_cells_on_machines_are_measured_on_their_nodes_and_once(cluster: Any, tmp_path: Path) -> None:
     machines = (
         "machines: [{name: one, resources: {first: 1}}, {name: two, resources: {second: 1}}, {accelerator: H100}]\n"
@@ -134,13 +135,16 @@ def test_ctrl_c_ends_what_runs_on_the_nodes(cluster: Any, tmp_path: Path) -> Non
 
 
 def test_a_node_that_dies_with_a_cell_is_a_record_and_the_cell_goes_elsewhere(cluster: Any, tmp_path: Path) -> None:
-    path = config(tmp_path, batches="1, 2, 3, 4", prefill_s=1, replicates=1)
+    machines = "machines: [{name: any, cpus: 1}, {accelerator: H100}]\n"
+    path = config(tmp_path, batches="1, 2, 3, 4", prefill_s=1, replicates=1, more=machines)
     run = start(cluster, path, tmp_path / "out")
     until(lambda: len(children(cluster)) == 2)
     cluster.kill()
-    finished(run)
+    assert "left out: 4 cells of H100: node" in finished(run)
     found = records(tmp_path / "out")
     assert sorted(one.cell.workload.batch_size for one in found if one.status == "ok") == [1, 2, 3, 4]
+    assert {one.machine for one in found} == {"any"}
+    assert "127.0.0" not in (tmp_path / "out" / "records.jsonl").read_text(encoding="utf-8")
     (lost,) = [one for one in found if one.status != "ok"]
     assert lost.status == "lost"
     assert lost.error is not None

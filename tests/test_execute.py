@@ -139,12 +139,12 @@ def _wait_for_records(folder: Path, count: int) -> None:
 
 
 def test_a_run_killed_half_way_goes_on_to_the_same_table(tmp_path: Path) -> None:
-    config = fake_config(tmp_path, precisions="[fp32, bf16, nf4]", replicates=3)
+    config = fake_config(tmp_path, precisions="[fp32, nf4]", replicates=2)
     out = tmp_path / "out"
     process = subprocess.Popen(
         command("run", config, "--out", out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    _wait_for_records(out, 4)
+    _wait_for_records(out, 2)
     worker = psutil.Process(process.pid).children()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -160,14 +160,14 @@ def test_a_run_killed_half_way_goes_on_to_the_same_table(tmp_path: Path) -> None
     assert after.startswith(before)
     whole = [line for line in after.splitlines() if line.endswith(b"}")]
     keys = [(record["cell"]["cell_id"], record["replicate"]) for record in map(json.loads, whole)]
-    assert len(keys) == len(set(keys)) == 9
+    assert len(keys) == len(set(keys)) == 4
 
     bench("run", config, "--out", tmp_path / "untouched")
     assert _rows(out) == _rows(tmp_path / "untouched")
-    assert [row[1:] for row in _rows(out)] == [(name, "ok", 3) for name in ("fp32", "bf16", "nf4")]
+    assert [row[1:] for row in _rows(out)] == [(name, "ok", 2) for name in ("fp32", "nf4")]
 
     again = bench("run", config, "--out", out)
-    assert "9 measurements are already in" in again.stderr
+    assert "4 measurements are already in" in again.stderr
     assert "nothing is left to measure" in again.stderr
     assert (out / "records.jsonl").read_bytes() == after
 

@@ -112,11 +112,17 @@ def test_offline_and_served_cells_of_one_config(tmp_path: Path, server: Mocked) 
     again = bench("run", path, "--out", out)
     assert "nothing is left to measure" in again.stderr
     assert (out / "records.jsonl").read_bytes() == before
-    words = served[0]["command"].split()
+
+
+@pytest.mark.slow
+def test_the_command_of_a_record_under_load_measures_it_again(tmp_path: Path, server: Mocked) -> None:
+    assert bench("run", config(tmp_path, at(server)), "--out", tmp_path / "out").returncode == 0
+    (served,) = lines(tmp_path / "out")
+    words = served["command"].split()
     once_more = bench(*words[1:], cwd=tmp_path)
     assert once_more.returncode == 0, once_more.stderr
     (own,) = lines(tmp_path / words[-1])
-    assert own["cell"]["cell_id"] == served[0]["cell"]["cell_id"]
+    assert own["cell"]["cell_id"] == served["cell"]["cell_id"]
 
 
 @pytest.mark.parametrize("whom", ["run", pytest.param("conductor", marks=pytest.mark.slow)])
