@@ -21,7 +21,7 @@ __all__ = ["InputError", "Run", "__version__", "load"]
 
 
 def load(path: "Place", *more: "Place", all_cells: bool = False, slo: "str | Sequence[str]" = ()) -> "Run":
-    """Read run folders, or their journals (records.jsonl), of static batches, loads and other tools' results.
+    """Read folders of runs or suites, or journals (records.jsonl), of static batches, loads and other tools' results.
 
     `all_cells`: also those that left the config since. `slo`: objectives of cells under load in place of the config's,
     such as "ttft.p95<=500ms". Dollars are made with each run's own choices of cost; `Run.at` makes them with others.

@@ -64,3 +64,12 @@ def nearest(word: str, known: Iterable[str], limit: int = 3) -> str:
     if matches:
         return "did you mean " + " or ".join(repr(m) for m in matches) + "?"
     return "known: " + ", ".join(names[:30]) + (" …" if len(names) > 30 else "")
+
+
+def extra(name: str) -> str:
+    """What to type for an optional dependency of this package, whichever way it was installed.
+
+    >>> extra("ray")
+    "pip install 'llm-cost-bench[ray]' (with scripts/bench: BENCH_EXTRAS=ray)"
+    """
+    return f"pip install 'llm-cost-bench[{name}]' (with scripts/bench: BENCH_EXTRAS={name})"

@@ -35,6 +35,9 @@ LONGEST_LINE_BYTES = 64 * 1024 * 1024
 """No record is longer: a child may not send a message of this size."""
 
 WARNINGS_OF_A_KIND = 20
+SHOWN = 3
+"""Of the runs in a folder that is none: so many are named."""
+
 START = re.compile(rb'\{"schema_version":')
 """How a record begins. Inside a text of a record the quotes would be escaped."""
 
@@ -166,8 +169,10 @@ def read(path: Path, warn: Callable[[str], None]) -> Iterator[Record]:
     try:
         handle = file.open("rb")
     except OSError:
-        below = sorted(str(one.parent) for one in path.glob(f"runs/*/{JOURNAL}"))  # what `bench publish` wrote
-        remedy = f"name its runs: {' '.join(below[:3])}" if below else "give a folder that `bench run` wrote"
+        inside = ("runs/*", "*")  # of what `bench publish` wrote, and of a suite
+        below = [str(one.parent) for part in inside for one in sorted(path.glob(f"{part}/{JOURNAL}"))]
+        more = " …" if len(below) > SHOWN else ""
+        remedy = f"name its runs: {' '.join(below[:SHOWN])}{more}" if below else "give a folder that `bench run` wrote"
         raise InputError(f"{path}: no {JOURNAL} here; {remedy}") from None
     seen = _Seen()
     told: Counter[str] = Counter()

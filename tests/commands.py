@@ -26,17 +26,18 @@ timeout_s: {timeout_s}
 
 AT_HOME = (
     *("report", "requests", "compare", "breakeven", "project", "plan", "claims", "prices", "models", "schema"),
-    *("publish", "leaderboard", "history", "import", "export"),
+    *("publish", "leaderboard", "history", "import", "export", "run"),
 )
-"""Commands that only read: run in this process, because starting one takes longer than what they do."""
+"""Commands that are called in this process, because starting one takes longer than what they do. `run` still starts a
+process for each measurement; what ends, kills or starves the run itself has `command` in a process of its own."""
 
 
 def bench(*arguments: str | Path, cwd: Path | None = None, timeout_s: float = 240, **variables: str) -> Any:
     """Run `bench` to its end; the completed process with text output.
 
-    In a process of its own, but for commands that only read (where no `cwd` or variables are given).
+    In a process of its own, but for commands `AT_HOME` (where no `cwd`, variables or cluster are given).
     """
-    if arguments and str(arguments[0]) in AT_HOME and cwd is None and not variables:
+    if arguments and str(arguments[0]) in AT_HOME and cwd is None and not variables and "--on" not in arguments:
         return _in_this_process([str(one) for one in arguments])
     return subprocess.run(
         command(*arguments),

@@ -1,7 +1,7 @@
 """What every test stands on."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,31 +11,6 @@ from bench.sensors import environment
 from tests.browser import chromium, seen
 
 __all__ = ["chromium", "seen"]
-
-ALONE = {
-    *("test_cached_prompts", "test_compare", "test_hardware", "test_offline", "test_peer_defects"),
-    *("test_readme", "test_runner_contract", "test_selftest", "test_sensors", "test_transformers"),
-    *("test_cluster", "test_profile"),
-    *(
-        "test_client_truth",
-        "test_find_max",
-        "test_load_faults",
-        "test_selftest_load",
-        "test_servers_real",
-        "test_under_load",
-    ),
-}
-"""Files whose tests time something, or run an engine that wants every core: nothing else runs beside them."""
-
-ALONE_TESTS = {"test_the_parent_sleeps_while_a_child_is_timed"}
-"""Of other files."""
-
-
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Mark what must run alone; `scripts/test` runs the rest on two cores."""
-    for item in items:
-        if item.path.stem in ALONE or item.name in ALONE_TESTS:
-            item.add_marker("alone")
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,8 @@ class FakeCluster:
     probe_limit_s: float | None = 300.0
     mute: frozenset[str] = frozenset()
     """Nodes that never say what they are."""
+    bare: frozenset[str] = frozenset()
+    """Nodes without the engine of any runner."""
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -90,7 +92,8 @@ class FakeCluster:
         order, where = task.order, environment_of(self.kinds[task.key])
         if order.what == "probe":
             environments = tuple(where for _ in order.runners)
-            return Reply(bench_version=self.version, instrument=INSTRUMENT, environments=environments)
+            lacking = tuple("no engine" if task.key in self.bare else None for _ in order.runners)
+            return Reply(bench_version=self.version, instrument=INSTRUMENT, environments=environments, lacking=lacking)
         return Reply(measurement=samples.measurement(), elapsed_s=1.0, environments=(where,))
 
     def drop(self, ticket: str) -> None:

@@ -87,6 +87,7 @@ CLOCK_ROOMS = {
     "bench/runners/fake/clocks.py",  # its wrong clocks are what the instrument must notice
     "bench/selftest/observer_child.py",  # what the instrument itself costs, never a figure
     "bench/execute/child.py",  # limits and elapsed time of a child, never a figure
+    "bench/execute/cluster/fleet.py",  # how long a node may take to say what it is, never a figure
     "bench/cli/suite.py",  # how long a session of a suite takes, never a figure
     "bench/cli/watch.py",  # time estimate
     "bench/cli/live_view.py",  # how often a line is printed

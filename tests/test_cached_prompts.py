@@ -26,6 +26,8 @@ from bench.runners.transformers.loop import Loop
 from bench.schema import Cell, Job, Model, ModelFacts, Plain, Protocol, RunnerChoice, Workload
 from tests.commands import ROOT, bench, fake_config, lines
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 FP32 = Plain(name="fp32")
 MODEL = Model(source="shape:pythia-70m")
 LENGTH = 12
@@ -190,6 +192,7 @@ def test_without_cached_tokens_no_prefix_is_asked_for() -> None:
     assert {what for what, _ in runner.calls} == {"generate"}
 
 
+@pytest.mark.alone
 def test_the_time_of_the_prefix_is_not_in_the_stamps() -> None:
     """2 rows · 2 uncached tokens · 10 ms + 2 · 6 cached ones · 1 ms after 10 ms; the prefix itself took 120 ms."""
     options = {"prefill_s": 0.01, "prefill_s_per_token": 0.01, "cached_s_per_token": 0.001, "step_s": 0.002}
@@ -204,6 +207,7 @@ def test_the_time_of_the_prefix_is_not_in_the_stamps() -> None:
     assert found.memory.kv_cache_bytes == plain.memory.kv_cache_bytes == 16 * 2 * (8 + 8)
 
 
+@pytest.mark.alone
 def test_rounds_are_planned_with_the_time_of_their_prefix() -> None:
     """√(start / round): what a round costs is what comes before its clock as well."""
     said: dict[str, float | None] = {}
@@ -366,6 +370,7 @@ def test_a_mistake_in_cached_tokens_is_one_line(tmp_path: Path, workload: str, l
     assert said.startswith(f"{path}:{line}")
 
 
+@pytest.mark.alone
 def test_a_run_measures_cached_prompts(tmp_path: Path) -> None:
     """From a config to records, with the fake: 6 of 8 tokens cached take a quarter of the programmed time."""
     path = fake_config(

@@ -23,7 +23,10 @@ from tests.commands import ROOT, command
 sys.path.insert(0, str(ROOT / "scripts"))
 from local_cluster import HEAD, LocalCluster  # type: ignore[import-not-found,unused-ignore]
 
-pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: the extra `ray`")
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: the extra `ray`"),
+]
 
 CONFIG = """\
 models: shape:pythia-70m
@@ -102,6 +105,7 @@ def test_cells_on_machines_are_measured_on_their_nodes_and_once(cluster: Any, tm
     }
     assert len(found) == 4
     assert all(one.status == "ok" for one in found)
+    assert all("--on ray://HEAD --out" in (one.command or "") for one in found)
     assert len({one.node for one in found if one.machine == "one"}) == 1
     assert "left out: 1 cells of H100: node" in errors
     assert "127.0.0" not in (tmp_path / "out" / "records.jsonl").read_text(encoding="utf-8")

@@ -63,6 +63,7 @@ def _records(
     return found
 
 
+@pytest.mark.alone
 def test_a_programmed_slowdown_is_found(slowed: Path) -> None:
     """Steps of 11 ms against 10: decode at 0.909 of the rate, prefill unchanged."""
     done = bench("compare", f"{slowed}:step_s=0.01", f"{slowed}:step_s=0.011", "--format", "json")
@@ -75,6 +76,7 @@ def test_a_programmed_slowdown_is_found(slowed: Path) -> None:
     assert found["output tok/s"]["outcome"] == "lower"
 
 
+@pytest.mark.alone
 def test_a_slowdown_beyond_the_limit_fails(slowed: Path) -> None:
     """Exit code 1 and one line a cell; the reverse comparison is faster and passes."""
     a, b = f"{slowed}:step_s=0.01", f"{slowed}:step_s=0.011"
@@ -90,6 +92,7 @@ def test_a_slowdown_beyond_the_limit_fails(slowed: Path) -> None:
     assert bench("compare", a, b, "--fail-if-slower", "0.3").returncode == 0
 
 
+@pytest.mark.alone
 def test_equal_arms_under_noise_are_paired(arms: Path) -> None:
     """The A/A check for real: no proof of a slowdown of half, whatever the noise."""
     done = bench("compare", f"{arms}:arm=1", f"{arms}:arm=2", "--format", "json", "--fail-if-slower", "50%")
@@ -102,6 +105,7 @@ def test_equal_arms_under_noise_are_paired(arms: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "md"])
+@pytest.mark.alone
 def test_text_forms(arms: Path, form: str, tmp_path: Path) -> None:
     out = tmp_path / "compared.txt"
     done = bench("compare", f"{arms}:arm=1", f"{arms}:arm=2", "--format", form, "--out", out)

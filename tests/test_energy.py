@@ -41,6 +41,7 @@ class Rapl:
 def rapl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rapl]:
     tree = Rapl(tmp_path)
     monkeypatch.setattr(zeus.device.cpu.rapl, "RAPL_DIR", str(tree.folder))
+    monkeypatch.setattr(energy, "RAPL", (tree.folder,))
     monkeypatch.setattr(zeus.device.cpu, "_cpus", None)
     # Polling for a wrap-around needs a process of its own for each file; what it counts is zeus' own business.
     monkeypatch.setattr(zeus.device.cpu.rapl, "RaplWraparoundTracker", _NoWrap)
@@ -131,12 +132,9 @@ def test_counters_for_root_alone_say_so(rapl: Rapl, monkeypatch: pytest.MonkeyPa
 
 
 def test_without_a_counter_or_a_gpu_each_has_its_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(zeus.device.cpu.rapl, "RAPL_DIR", str(tmp_path / "absent"))
-    monkeypatch.setattr(zeus.device.cpu, "_cpus", None)
-    zeus.device.cpu.rapl.rapl_is_available.cache_clear()
+    monkeypatch.setattr(energy, "RAPL", (tmp_path / "absent",))
     meter = EnergyMeter(("cuda:0",))
     found = meter.stop()
-    zeus.device.cpu.rapl.rapl_is_available.cache_clear()
     assert (found.gpu_energy_j, found.cpu_energy_j, found.dram_energy_j) == (None, None, None)
     assert found.reasons["cpu_energy_j"] == "no RAPL counter (usual in a virtual machine)"
     assert found.reasons["gpu_energy_j"]

@@ -266,6 +266,7 @@ def test_fresh_sets_the_old_results_aside(tmp_path: Path) -> None:
     assert [lines(path)[0]["record_id"] for path in aside] == [first]
 
 
+@pytest.mark.alone
 def test_the_parent_sleeps_while_a_child_is_timed(tmp_path: Path) -> None:
     """CPU time of the parent over two seconds of a timed round: at most one tick of the kernel's clock."""
     config = fake_config(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from bench.cli import run as command_line
 from bench.execute import search
 from bench.metrics.serving.search import Search
@@ -20,6 +22,7 @@ slo: ['ttft_s.p80<=0.022']
 """
 
 
+@pytest.mark.alone
 def test_the_most_streams_that_a_server_has_slots_for(tmp_path: Path) -> None:
     """Three slots and 66 ms a request: a fourth stream waits for a slot."""
     path, out = tmp_path / "max.yaml", tmp_path / "out"

@@ -1,5 +1,7 @@
 """Cells × machines over nodes that come and go: scheduling, resuming, prices by machine; no Ray here."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from itertools import count
@@ -11,7 +13,22 @@ from hypothesis import strategies as some
 
 from bench import store
 from bench.errors import InputError
-from bench.execute.cluster import Claim, Offer, clusters, on_ray, on_slurm, passes, resume, schedule
+from bench.execute import under_load
+from bench.execute.cluster import (
+    Claim,
+    Files,
+    Offer,
+    Order,
+    Reply,
+    answered,
+    clusters,
+    on_ray,
+    on_slurm,
+    passes,
+    resume,
+    schedule,
+)
+from bench.execute.cluster import node as node_of_ours
 from bench.execute.cluster.fleet import Fleet
 from bench.execute.cluster.schedule import MOST_LOSSES, Node, Unit
 from bench.execute.run import Bench
@@ -112,6 +129,99 @@ def test_a_node_that_never_says_what_it_is_keeps_nobody_waiting(tmp_path: Path) 
     assert "node 2: no answer within 300 s; it is not used" in quiet.lines
     assert {key for key, _, _ in cluster.jobs} == {"a"}
     assert not cluster.tasks
+
+
+def test_a_node_without_the_engine_takes_a_cell_only_where_none_has_it(tmp_path: Path) -> None:
+    cluster = FakeCluster({"a": "one", "b": "two"}, bare=frozenset("a"))
+    left, _, quiet = run(cluster, schedule.units(cells(3), ()), tmp_path / "b has it")
+    assert left == {}
+    assert {key for key, _, _ in cluster.jobs} == {"b"}
+    assert "node 1: no engine" in quiet.lines
+    cluster = FakeCluster({"a": "one"}, bare=frozenset("a"))
+    run(cluster, schedule.units(cells(1), ()), tmp_path / "none has it")
+    assert cluster.jobs  # a record says what to install
+
+
+def test_a_node_of_another_version_may_say_what_nobody_understands() -> None:
+    assert answered("t", '{"status": "ok"}', {}).reply == Reply()
+    assert "cannot be read" in (answered("t", '{"status": "tired"}', {}).lost or "")
+    text, _ = node_of_ours.perform('{"what": "sing"}', {})
+    assert "cannot read this order" in (Reply.model_validate_json(text).refused or "")
+
+
+def test_notes_of_this_machine_stay_when_a_cluster_goes_on(tmp_path: Path) -> None:
+    """Of a run under load that was killed here, what it measured is here, and a run without a cluster keeps it."""
+    for name, node in (("a", None), ("b", "1")):
+        under_load.begun(tmp_path, samples.record().model_copy(update={"record_id": name, "node": node}))
+    assert resume.cleared(tmp_path) == 1
+    assert [one.name for one in (tmp_path / "traces").glob(f"*{under_load.NOTE}")] == [f"a{under_load.NOTE}"]
+
+
+def test_a_head_without_cpus_takes_nothing(tmp_path: Path) -> None:
+    cluster = FakeCluster({"a": "same", "b": "same"}, {"a": Offer("a", 0.0)}, births={20: "b"})
+    left, _, quiet = run(cluster, schedule.units(cells(2), ()), tmp_path, waits_s=60)
+    assert left == {}
+    assert {key for key, _, _ in cluster.jobs} == {"b"}
+    assert "node 1: offers no CPUs; it is not used" in quiet.lines
+
+
+def test_a_cell_that_ends_well_between_its_losses_is_not_given_up(tmp_path: Path) -> None:
+    """Nodes on spot go for reasons of their own."""
+
+    class Spot(FakeCluster):
+        def submit(self, key: str, claim: Claim, order: Order, files: Files) -> str:
+            if order.what == "job" and len(self.jobs) % 2 == 0:
+                self.deaths[self.step + 1] = key
+                self.births[self.step + 2] = f"n{len(self.jobs) // 2 + 1}"
+            return super().submit(key, claim, order, files)
+
+    names = [f"n{index}" for index in range(6)]
+    later = {1000 + index: name for index, name in enumerate(names) if index}
+    cluster = Spot(dict.fromkeys(names, "same"), births=later, durations=(1, 1))
+    sweep = SWEEP.model_copy(update={"replicates": 4, "sampling": Sampling(max_replicates=4)})
+    units = schedule.units(cells(1), (Machine(name="spot", cpus=1),))
+    quiet = Quiet()
+    with store.Journal(tmp_path) as journal:
+        bench_of = Bench(journal, sweep, quiet, lambda _: "bench run")
+        fleet = Fleet(cluster, bench_of, [units[0].cell.runner], 60.0, False, lambda _: None)
+        fleet.settled()
+        left = fleet.run(units)
+    statuses = [one.status for one in store.read(tmp_path, quiet.say)]
+    assert (left, statuses.count("ok")) == ({}, 4)
+    assert statuses.count("lost") >= MOST_LOSSES
+    again = schedule.units(cells(1), (Machine(name="spot", cpus=1),))
+    resume.restore(again, tmp_path, quiet.say, False)
+    assert not again[0].is_given_up
+
+
+def test_limits_that_a_lost_node_was_measuring_are_measured_on_another(tmp_path: Path) -> None:
+    class Asked(FakeCluster):
+        def submit(self, key: str, claim: Claim, order: Order, files: Files) -> str:
+            asked.append((order.what, key))
+            return super().submit(key, claim, order, files)
+
+    asked: list[tuple[str, str]] = []
+    cluster = Asked({"a": "same", "b": "same"}, deaths={2: "a"})
+    with store.Journal(tmp_path) as journal:
+        bench_of = Bench(journal, SWEEP, Quiet(), lambda _: "bench run")
+        fleet = Fleet(cluster, bench_of, [RunnerChoice(name="transformers")], 0.0, False, lambda _: None)
+        fleet.settled()
+    assert [key for what, key in asked if what == "ceilings"] == ["a", "b"]
+
+
+def test_ctrl_c_loses_no_record_that_came_with_another(tmp_path: Path) -> None:
+    class Stopping(Quiet):
+        def finished(self, record: Record) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    cluster = FakeCluster({"a": "same", "b": "same"}, durations=(1, 1))
+    with store.Journal(tmp_path) as journal:
+        bench_of = Bench(journal, SWEEP, Stopping(), lambda _: "bench run")
+        fleet = Fleet(cluster, bench_of, [cells(1)[0].runner], 0.0, False, lambda _: None)
+        fleet.settled()
+        with pytest.raises(KeyboardInterrupt):
+            fleet.run(schedule.units(cells(2), ()))
+    assert len(list(store.read(tmp_path, lambda _: None))) == 2
 
 
 def test_a_cell_that_ends_its_nodes_is_given_up(tmp_path: Path) -> None:
@@ -224,6 +334,23 @@ def test_what_a_cell_holds_of_a_node() -> None:
     ) == Claim(16.0, 1)
 
 
+def test_engines_of_the_cpu_have_a_node_with_accelerators_for_themselves() -> None:
+    """Eight of them at once, each on every core, would measure one another."""
+
+    def held(name: str, **options: object) -> object:
+        choice = RunnerChoice(name=name, options=dict(options))
+        eight = Node(1, Offer("k", 16.0, 8, kinds=("H100",)), {schedule.key_of(choice): environment_of("x")})
+        return schedule.claim(samples.cell().model_copy(update={"runner": choice}), None, eight)
+
+    assert held("llama.cpp") == held("openvino") == held("ort") == Claim(16.0)
+    assert held("openai", base_url="http://host:1/v1") == Claim(16.0)
+    assert held("openai", base_url="http://localhost:1/v1") == Claim(2.0, 1)
+    assert held("llama.cpp", library="/a/build", tensor_split=[1, 1]) == Claim(4.0, 2)
+    assert held("llama.cpp", library="/a/build") == held("ort", provider="cuda") == Claim(2.0, 1)
+    assert held("openvino", device="GPU.1") == Claim(2.0, 1)
+    assert held("vllm", tensor_parallel=2, pipeline_parallel=2) == Claim(8.0, 4)
+
+
 def test_a_cell_of_many_devices_is_not_passed_by_small_ones(tmp_path: Path) -> None:
     small, big = cells(6), cells(1, {"step_s": 0.002})
     units = [Unit(one) for one in small]
@@ -294,6 +421,17 @@ def test_what_sinfo_says_of_a_node() -> None:
     assert on_slurm.counts("64 gpu:h100:8(S:0-1)") == (64, 8)
     assert on_slurm.counts("16+ gpu:4,shard:8") == (16, 4)
     assert on_slurm.counts("2 (null)") == (2, 0)
+
+
+def test_slurm_gives_a_probe_the_node_that_a_cell_gets(tmp_path: Path) -> None:
+    """CPUs and GPUs that a job did not ask for are hidden from it: the node would be another machine in each record."""
+    slurm = on_slurm.SlurmCluster("slurm:gpu", None, tmp_path, "gpu", 64, 8)
+    probe, job = slurm.asks(Order(what="probe")), slurm.asks(Order(what="job", timeout_s=3600))
+    names = ("cpus_per_task", "gpus_per_node", "slurm_exclusive", "slurm_partition")
+    assert [probe[name] for name in names] == [job[name] for name in names] == [64, 8, True, "gpu"]
+    assert "cpus_per_task" not in on_slurm.SlurmCluster("slurm:local", None, tmp_path, "local", 2, 0).asks(
+        Order(what="probe")
+    )
 
 
 def test_each_machine_has_its_own_price_and_the_cheapest_stands_first() -> None:

@@ -66,6 +66,16 @@ def test_parameters_agree_with_the_publisher(name: str) -> None:
     assert _shape(name).parameters == PUBLISHED[name]
 
 
+def test_qwen3_has_norms_of_queries_and_keys() -> None:
+    """Qwen3-8B, by its config.json and its safetensors index."""
+    sizes = {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36, "vocab_size": 151_936}
+    heads = {"num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128}
+    found = footprint.shape({"model_type": "qwen3", "use_sliding_window": False, **sizes, **heads})
+    assert found is not None
+    assert found.parameters == 8_190_735_360
+    assert found.window is None
+
+
 def test_no_published_shape_was_left_out() -> None:
     """The table above and the shapes that ship name the same models."""
     assert set(PUBLISHED) == set(catalogue.shapes())
@@ -253,3 +263,18 @@ def test_fewer_bits_and_fewer_rows_never_need_more(name: str, rows: int, prompt:
     assert totals == sorted(totals)
     larger = work.model_copy(update={"batch_size": rows + 1})
     assert footprint.needed(of, BF16, larger).total_bytes > footprint.needed(of, BF16, work).total_bytes
+
+
+def test_a_batch_that_is_scheduled_continuously_needs_room_for_a_row() -> None:
+    """The engine begins as many rows as it has room for; the others wait."""
+    work = Workload(batch_size=4096, input_tokens=1024, output_tokens=256, scheduling="continuous")
+    one = work.model_copy(update={"batch_size": 1, "scheduling": "static"})
+    assert footprint.needed(_shape("llama-3.1-8b"), BF16, work) == footprint.needed(_shape("llama-3.1-8b"), BF16, one)
+
+
+def test_prompts_that_are_divided_need_the_activations_of_a_part() -> None:
+    of, work = _shape("llama-3.1-8b"), Workload(batch_size=8, input_tokens=1024, output_tokens=256)
+    whole, part = footprint.needed(of, BF16, work), footprint.needed(of, BF16, work, 512)
+    assert (part.weights_bytes, part.kv_bytes) == (whole.weights_bytes, whole.kv_bytes)
+    assert part.activation_bytes == 512 * (2 * 14336 + 4 * 4096) * 2 + 8 * 128_256 * 4
+    assert footprint.needed(of, BF16, work, 1_000_000) == whole

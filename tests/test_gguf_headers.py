@@ -15,6 +15,7 @@ from bench.metrics import footprint, gguf_bits
 from bench.models import catalogue
 from bench.schema import Model
 from bench.schema.precision import GGUF_NAMES
+from bench.servers import weights
 from tests.gguf_samples import SHAPE, written
 
 
@@ -135,6 +136,8 @@ def test_a_split_file_is_read_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyP
     found = header.read(first)
     assert (found.parameters, found.weights_bytes) == (whole.parameters, whole.weights_bytes)
     assert found.files == (first, *rest)
+    model = Model(source=str(first))
+    assert weights.identity(weights.find(model, print), first)[1] == sum(one.stat().st_size for one in found.files)
     with pytest.raises(UnsupportedError, match="split files"):
         ways.steps(first, None, "q8_0")
     with pytest.raises(InputError, match=r"part 2 of \d of a split GGUF file; name the first part"):

@@ -280,6 +280,7 @@ def test_nothing_is_shown_where_nothing_is_stored(tmp_path: Path) -> None:
     assert bench("hardware", "--format", "csv").stderr.startswith("error: --format")
 
 
+@pytest.mark.alone
 def test_this_cpu_is_measured_kept_and_shown(tmp_path: Path) -> None:
     """A real measurement, short: relations between figures and not the figures, which others on the machine move."""
     done = bench("hardware", "--seconds", "3", "--format", "json", XDG_DATA_HOME=str(tmp_path))

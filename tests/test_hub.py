@@ -137,3 +137,11 @@ def test_without_the_hub_children_do_not_try_again(monkeypatch: pytest.MonkeyPat
         "warning: nobody/nothing-here could not be fetched: no answer from the hub, and it is not in the cache"
     ]
     assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+def test_all_parts_of_a_split_gguf_file_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda _, name, **__: asked.append(name))
+    first = "q8/tiny-00001-of-00003.gguf"
+    hub_files.fetch(Model(source="somebody/tiny", gguf_file=first), lambda: True, lambda _: None)
+    assert asked == [f"q8/tiny-0000{number}-of-00003.gguf" for number in (1, 2, 3)]

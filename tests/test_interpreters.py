@@ -178,6 +178,20 @@ def test_nothing_can_run_is_one_line(places: Path, ours: dict[str, Any], tmp_pat
     ]
 
 
+def test_an_extra_that_brings_an_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For who runs scripts/bench, whose environment is no other pip's."""
+    monkeypatch.setattr(interpreters, "ask", lambda *_: interpreters.Found("3.12", {"numpy": "2.0"}))
+    lacking = interpreters.problem(RunnerChoice(name="openvino"))
+    assert lacking is not None
+    named = "pip install 'openvino-genai>=2026.4' (with scripts/bench: BENCH_EXTRAS=openvino); or name the Python"
+    assert (lacking.remedy or "").startswith(named)
+    apart = interpreters.problem(RunnerChoice(name="vllm"))
+    assert apart is not None
+    assert (apart.remedy or "").startswith("pip install 'vllm>=0.19' in an environment of its own, and name that one's")
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert all(any(one.startswith(name) for one in offered[own]) for name, own in interpreters.EXTRAS.items())
+
+
 @pytest.fixture
 def known(ours: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The runner, known in this process."""

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,27 @@ def real() -> tuple[llama_cpp.LlamaCppRunner, ModelFacts]:
     """The built-in model's own file."""
     runner = runner_of("builtin:smollm2-135m")
     return runner, runner.load()
+
+
+def test_keys_and_values_of_layers_that_differ_are_not_guessed(tiny: Path) -> None:
+    """A list with a number for each layer is none, and not that of all heads."""
+    found = header.read(tiny)
+
+    def kept(heads: object) -> int | None:
+        keys = {**found.metadata, "llama.attention.head_count_kv": heads}
+        return facts.kv_bytes_per_token(replace(found, metadata=keys), "f16")
+
+    assert kept((2, 2)) == kept(2)
+    assert kept((1, 2)) is None
+    without = {key: value for key, value in found.metadata.items() if not key.endswith("head_count_kv")}
+    assert facts.kv_bytes_per_token(replace(found, metadata=without), "f16") == kept(4)
+
+
+def test_more_rows_than_a_step_takes_are_refused(tiny: Path) -> None:
+    runner = runner_of(tiny, batch=32, ubatch=32)
+    runner.load()
+    with pytest.raises(UnsupportedError, match=r"33 rows .*batch: 32"):
+        runner.generate([[1, 2]] * 33, 2, lambda _: None)
 
 
 def weights(path: Path) -> dict[str, Array]:

@@ -74,6 +74,14 @@ def test_a_missing_wheel_names_what_to_install(monkeypatch: pytest.MonkeyPatch, 
     assert "pip install" in said
 
 
+def test_a_build_that_is_not_there_is_said_before_anything_starts(tmp_path: Path) -> None:
+    here = environment.detect()
+    lack = llama_cpp.LlamaCppRunner.lacking(Options(library=f"{tmp_path}/build"), here)
+    assert lack is not None
+    assert lack[0] == f"library: {tmp_path}/build is no file and no folder with libllama{library.SUFFIX}"
+    assert llama_cpp.LlamaCppRunner.lacking(Options(), here) is None
+
+
 def test_a_wrong_library_is_refused(tiny: Path, tmp_path: Path) -> None:
     (tmp_path / f"libllama{library.SUFFIX}").write_text("no library")
     libc = next(line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "libc.so" in line)
@@ -168,6 +176,6 @@ def test_every_precision_has_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tools, "quantize", lambda: None)
     said = llama_cpp.LlamaCppRunner.precisions(environment.detect(("xllamacpp",)))
     assert said["q8_0"] is None
-    assert said["iq2_xs"] is not None
-    assert "llama-quantize" in said["iq2_xs"]
+    assert "llama-quantize" in (said["iq3_s"] or "")
+    assert "importance matrix" in (said["iq2_xs"] or "")
     assert "llama.cpp" in runners.names()

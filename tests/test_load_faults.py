@@ -151,6 +151,7 @@ def load_generators(of: int) -> list[psutil.Process]:
     ]
 
 
+@pytest.mark.alone
 def test_a_load_generator_that_is_killed_loses_a_second_at_most(tmp_path: Path, server: Mocked) -> None:
     def stop(live: list[Any]) -> bool:
         if live and live[-1].at_s > 1.8:

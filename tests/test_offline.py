@@ -32,6 +32,7 @@ def silent(phase: str, estimate_s: float | None) -> None:
     pass
 
 
+@pytest.mark.alone
 def test_programmed_delays_come_out() -> None:
     """Within 1 % or 0.3 ms of the truth, whichever is larger; the median of rounds bears one late wake-up."""
     found = offline.measure(cell(new=16, rounds=9), 0, fake(prefill_s=0.05, step_s=0.01), silent)
@@ -41,6 +42,7 @@ def test_programmed_delays_come_out() -> None:
     assert times.e2el_s == pytest.approx(0.05 + 15 * 0.01, rel=0.01, abs=0.0003)
 
 
+@pytest.mark.alone
 def test_load_and_first_generation_are_apart_from_the_rounds() -> None:
     found = offline.measure(cell(), 0, fake(load_s=0.2), silent)
     assert found.load_s == pytest.approx(0.2, abs=0.05)
@@ -81,6 +83,7 @@ def test_memory_without_its_pass_says_so() -> None:
     assert memory.weights_bytes is not None
 
 
+@pytest.mark.alone
 def test_peak_memory_is_of_this_cell_not_of_an_earlier_one() -> None:
     size = 256 * 1024 * 1024
     large = offline.measure(cell(), 0, fake(memory_bytes=size), silent).memory.rss_load_peak_bytes

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.runners import Prepares, Schedules
 from bench.runners.openvino import OpenVinoRunner, facts
 from bench.runners.openvino.options import Options
@@ -270,8 +270,8 @@ def test_what_the_doctor_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["q8_0"] is found["checkpoint"] is found["fp16"] is None
     assert found["int8"] is not None
     without = OpenVinoRunner.precisions(here.model_copy(update={"packages": {}}))
-    assert without["q8_0"] == "needs openvino-genai: pip install 'llm-cost-bench[openvino]'"
-    assert OpenVinoRunner.room_bytes(Options(), here) == here.memory_limit_bytes or here.memory_total_bytes
+    assert without["q8_0"] == f"needs openvino-genai: {extra('openvino')}"
+    assert OpenVinoRunner.room_bytes(Options(), here) == (here.memory_limit_bytes or here.memory_total_bytes)
     assert OpenVinoRunner.room_bytes(Options(device="GPU"), here) is None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.runners.ort import Options, OrtRunner
 from bench.schema import Checkpoint, Int8, KvCache, Model, ModelFacts, Plain, Precision
 from bench.sensors import environment
@@ -101,17 +101,29 @@ def test_what_is_no_folder_of_its_own(tmp_path: Path) -> None:
         (folder / name).write_text(text)
         with pytest.raises(UnsupportedError, match=f"{name} cannot be read"):
             runner(folder).load()
+    folder = write_folder(tmp_path / "bare")
+    (folder / "model.onnx").unlink()
+    with pytest.raises(UnsupportedError, match=r"model\.onnx cannot be read"):
+        runner(folder).load()
+
+
+def test_weights_may_be_in_the_graph_itself(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "tiny", bytes(PARAMETERS * 4))
+    (folder / "model.onnx.data").unlink()
+    with pytest.raises(UnsupportedError, match="stored as fp32, not as fp16"):
+        runner(folder, Plain(name="fp16")).load()
 
 
 def test_what_the_doctor_says() -> None:
     here = environment.detect().model_copy(update={"packages": {"onnxruntime-genai": "0.18.0"}})
     found = OrtRunner.precisions(here)
     assert found["checkpoint"] is found["fp32"] is None
+    assert found["bf16"] is not None  # two bytes a weight are taken for fp16
     assert found["q8_0"] is not None
     without = OrtRunner.precisions(here.model_copy(update={"packages": {}}))
-    assert without["checkpoint"] == "needs onnxruntime-genai: pip install 'llm-cost-bench[ort]'"
+    assert without["checkpoint"] == f"needs onnxruntime-genai: {extra('ort')}"
     assert OrtRunner.room_bytes(Options(provider="cuda"), here) is None
-    assert OrtRunner.room_bytes(Options(), here) == here.memory_limit_bytes or here.memory_total_bytes
+    assert OrtRunner.room_bytes(Options(), here) == (here.memory_limit_bytes or here.memory_total_bytes)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """From a config to cells: what is read, in which order it runs, and how every mistake is answered."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -216,7 +217,7 @@ def test_an_id_changes_with_whatever_moves_a_number(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("missing.yaml", None, "missing.yaml: no such file; see the examples in configs/"),
-        ("", None, "cannot read it (Is a directory)"),
+        ("", None, "a folder, and no config; name a YAML file in it"),
         ("binary.yaml", b"\x89PNG\r\n\x1a\n\xff\xfe", "binary.yaml: not a text file in UTF-8"),
         ("nul.yaml", b"models: a\x00b\n", "nul.yaml: broken YAML"),
         ("broken.yaml", b"models: [a, b\nprecisions: bf16\n", "broken.yaml:2:11: broken YAML"),
@@ -301,7 +302,7 @@ def test_a_control_character_is_broken_yaml_without_libyaml_too(
         ("builtin:smollm2-135m", "owner/na me", "3: models[0].source: unknown model", "a hub id is owner/name"),
         ("builtin:smollm2-135m", "~nosuchuser/model", "3: models[0].source: ", "nosuchuser"),
         ("builtin:smollm2-135m", "./absent.gguf", "3: models[0].source: no such GGUF file", "absent.gguf"),
-        ("builtin:smollm2-135m", "./text.gguf", "3: models[0].source: not a GGUF file", "text.gguf"),
+        ("builtin:smollm2-135m", "./text.gguf", "3: models[0].source: ", "text.gguf: not a GGUF file"),
         ("builtin:smollm2-135m", "./absent", "3: models[0].source: no such folder", "absent"),
         ("builtin:smollm2-135m", "./bare", "3: models[0].source: no such file", "holds a config.json"),
         ("builtin:smollm2-135m", "./broken", "3: models[0].source: not a JSON file", "config.json"),
@@ -604,6 +605,17 @@ def test_a_folder_is_set_aside_and_not_deleted(tmp_path: Path) -> None:
     assert (moved / "records.jsonl").read_text(encoding="utf-8") == "kept\n"
     set_aside(tmp_path / "absent")
     assert [path.name for path in tmp_path.iterdir()] == [moved.name]
+
+
+def test_a_folder_of_the_same_second_is_set_aside_too(tmp_path: Path) -> None:
+    for text in ("first\n", "second\n", "third\n"):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "records.jsonl").write_text(text, encoding="utf-8")
+        os.utime(tmp_path / "run", (1e9, 1e9))
+        set_aside(tmp_path / "run")
+    kept = {path.name: (path / "records.jsonl").read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    assert sorted(kept.values()) == ["first\n", "second\n", "third\n"]
+    assert all(name.startswith("run.20010909T014640Z") for name in kept)
 
 
 @pytest.mark.parametrize("name", ["absent/table.md", "a-file/table.md", "a-folder", "n" * 300])

@@ -10,6 +10,7 @@ import pytest
 
 from bench.errors import InputError
 from bench.report import table
+from bench.report.api_table import api_table
 from bench.report.costs import Dollars
 from bench.report.footnotes import footnotes
 from bench.report.render import render
@@ -283,7 +284,7 @@ def test_cached_and_uncached_rows_stand_apart_in_every_table() -> None:
     assert "cached" not in caption
     (cached,) = [column for column in columns if column.heading == "cached"]
     assert [cached.text(row) for row in found] == ["–", "200"]
-    _, lines = table.api_table(found)
+    _, lines = api_table(found)
     assert [line[0] for line in lines if "at the API" in line[0]] == [
         "300 in + 10 out, at the API",
         "300 in (200 cached) + 10 out, at the API",

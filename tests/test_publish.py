@@ -17,12 +17,14 @@ import typer
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
+import bench
 from bench import store, traces
 from bench.cli import publish as command
 from bench.entries import load, mixed
 from bench.entries.priced import Asked as Own
 from bench.errors import InputError
 from bench.page import document, vega
+from bench.plan import suite_folder
 from bench.publish import cleaned, folder, identity, manifest, privacy, secrets, tables
 from bench.publish.folder import Asked, Published
 from bench.schema import CostChoices, Endpoint, Model, Record, RunnerChoice
@@ -560,6 +562,24 @@ def test_the_command_says_what_it_wrote_and_replaced(tmp_path: Path) -> None:
     (entry, *_) = load.report([tmp_path / "results/sample-4cpu/runs/q"], lambda c: c, pytest.fail).entries
     assert entry.priced is not None
     assert entry.priced.usd_per_hour == 3.0
+
+
+@pytest.mark.usefixtures("light")
+def test_a_suite_is_published_as_its_members(tmp_path: Path) -> None:
+    """And loaded; what reads one run alone names them."""
+    suite = tmp_path / "suite"
+    a_run(suite / "a")
+    a_run(suite / "b", [samples.record(name="other.0")])
+    (suite / "begun").mkdir()
+    (suite / "begun" / store.JOURNAL).touch()
+    stored = suite_folder.StoredSuite(name="suite", config="suite.yaml", members=("b", "begun", "a", "gone"))
+    suite_folder.write_suite(suite, stored)
+    done = called(str(suite), "--into", str(tmp_path / "results"))
+    assert done.exit_code == 0, done.exception
+    assert sorted(one.name for one in (tmp_path / "results/sample-4cpu/runs").iterdir()) == ["a", "b"]
+    assert len(bench.load(suite).entries) == 2
+    with pytest.raises(InputError, match=f"name its runs: {suite}/a {suite}/b {suite}/begun$"):
+        list(store.read(suite, pytest.fail))
 
 
 def test_options_of_pushing_need_a_dataset(tmp_path: Path) -> None:

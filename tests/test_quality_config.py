@@ -103,7 +103,8 @@ def test_another_task_or_other_data_of_it_is_another_cell(tmp_path: Path) -> Non
 
 
 BAD = {
-    "empty": (None, "quality: empty; write quality: {}"),
+    "empty": (None, "quality: must be a mapping of keys; write quality: {}"),
+    "true": (True, "quality: must be a mapping of keys; write quality: {}"),
     "two-references": (
         {"reference": ["bf16", "int8"]},
         "quality.reference: one level is the reference, and here are 2",

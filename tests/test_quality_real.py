@@ -51,7 +51,7 @@ def test_perplexity_is_what_a_few_lines_of_torch_say(tmp_path: Path) -> None:
     folder = builtin.folder("smollm2-135m")
     tokenizer, network = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
     network = network.float().eval()
-    ids = [tokenizer.bos_token_id, *tokenizer(prose.cut(prose.text(), BYTES))["input_ids"]]
+    ids = [tokenizer.bos_token_id, *tokenizer(prose.cut(prose.text(), BYTES // 2))["input_ids"]]
     total, done = 0.0, 0
     while done < len(ids) - 1:
         end = min(done + WINDOW, len(ids) - 1)
@@ -60,12 +60,12 @@ def test_perplexity_is_what_a_few_lines_of_torch_say(tmp_path: Path) -> None:
         total += functional.cross_entropy(logits, torch.tensor(ids[done + 1 : end + 1]), reduction="sum").item()
         done = end
     path = tmp_path / "fp32.npz"
-    scored = real(quality_job(FP32, max_bytes=BYTES, window_tokens=WINDOW, kept_path=path))
+    scored = real(quality_job(FP32, max_bytes=BYTES // 2, window_tokens=WINDOW, kept_path=path))
     assert scored.tokens == len(ids) - 1
     assert math.exp(nll(scored)) == pytest.approx(math.exp(total / done), rel=1e-4)
 
     given: dict[str, Any] = {"reference_path": path, "reference_record_id": "first"}
-    again = real(quality_job(FP32, FP32, max_bytes=BYTES, window_tokens=WINDOW, **given)).against
+    again = real(quality_job(FP32, FP32, max_bytes=BYTES // 2, window_tokens=WINDOW, **given)).against
     for check in (scored.self_check, again):
         assert check is not None
         assert -1e-9 < sum(check.kl_nats) / check.tokens < 1e-6

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -35,16 +36,17 @@ MINUTES = (
 )
 """What runs for minutes, and what reads its results: `scripts/test-slow` does."""
 
+BY_THEMSELVES = ("--dry-run", " prices ", " models", " doctor")
+"""What times nothing, and reads nothing that another command has written."""
+
+
+def _marked(line: str) -> Any:
+    marks = [] if any(one in line for one in BY_THEMSELVES) else [pytest.mark.alone]
+    return pytest.param(line, marks=[*marks, *([pytest.mark.slow] if any(one in line for one in MINUTES) else [])])
+
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param(line, marks=pytest.mark.slow if any(one in line for one in MINUTES) else ())
-        for line in COMMANDS
-        if line != "./scripts/test"
-    ],
-)
+@pytest.mark.parametrize("line", [_marked(line) for line in COMMANDS if line != "./scripts/test"])
 def test_a_command_of_the_readme(line: str, place: Path) -> None:
     words = shlex.split(line)
     extra = {}

@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,15 @@ from bench.cost.printable import unprintable
 from bench.errors import InputError
 from bench.metrics.memory import peak_bytes
 from bench.report import table
+from bench.report.api_table import api_table
 from bench.report.footnotes import footnotes
 from bench.report.render import FORMATS, render
 from bench.report.rows import Row, rows
 from bench.schema import Accelerator, CostChoices, FourBit, Int8, Memory, Record, RunnerChoice, Workload
 from bench.store import Journal
+from tests.commands import ROOT, bench
 from tests.samples import H100, WORKLOAD, a_round, cell, environment, facts, failed_record, measurement, record
 
-ROOT = Path(__file__).resolve().parents[1]
 GROQ = "groq/llama-3.1-8b-instant"
 STATED = CostChoices(usd_per_hour=3.6, apis=(GROQ,))
 """$0.001 a second: the sample batch of one second is a bill of $0.001."""
@@ -480,12 +479,17 @@ def test_options_that_tell_rows_apart_are_shown() -> None:
     assert [runner.text(row) for row in found] == ["transformers", "transformers", "transformers threads=1"]
 
 
+def test_rows_of_two_engines_are_told_apart_by_name_and_not_by_the_defaults_of_each() -> None:
+    other = RunnerChoice(name="openvino", options={"device": "CPU", "stream_interval": 1})
+    of = cell(runner=other).model_copy(update={"cell_id": "other"})
+    found = rows([*THREE, record(0, of=of)], CostChoices(usd_per_hour=3.6, apis=(GROQ,)))
+    columns, _ = table.columns(found)
+    (runner,) = [column for column in columns if column.heading == "runner"]
+    assert [runner.text(row) for row in found] == ["transformers", "openvino"]
+    assert [line[0].split(",")[0].split()[-1] for line in api_table(found)[1][1:]] == ["transformers", "openvino"]
+
+
 # --- the command -------------------------------------------------------------------------------------------------
-
-
-def _bench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench", *(str(one) for one in arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 @pytest.fixture
@@ -519,7 +523,7 @@ def run(tmp_path: Path) -> Path:
 )
 def test_a_bad_option_is_one_line_and_exit_code_2(run: Path, arguments: list[str], words: str) -> None:
     """Standard output stays empty, every line of standard error is an error, and there is no traceback."""
-    done = _bench("report", run, *arguments)
+    done = bench("report", run, *arguments)
     assert "Traceback" not in done.stderr
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
@@ -537,7 +541,7 @@ def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, what: str
         (place / "records.jsonl").touch()
     if what == "a file":
         place = ROOT / "pyproject.toml"
-    done = _bench("report", place)
+    done = bench("report", place)
     assert "Traceback" not in done.stderr
     assert (done.returncode, done.stdout) == (2, "")
     *warnings, last = done.stderr.splitlines()
@@ -550,10 +554,10 @@ def test_nothing_to_report_is_one_line_and_exit_code_2(tmp_path: Path, what: str
 @pytest.mark.parametrize("form", FORMATS)
 def test_every_format_reaches_the_screen_and_a_file(run: Path, tmp_path: Path, form: str) -> None:
     """The same text, and nothing on standard error."""
-    shown = _bench("report", run, "--format", form, "--usd-per-hour", "3.6", "--api", GROQ)
+    shown = bench("report", run, "--format", form, "--usd-per-hour", "3.6", "--api", GROQ)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "smollm2-135m" in shown.stdout
-    written = _bench("report", run, "-f", form, "--usd-per-hour", "3.6", "--api", GROQ, "-o", tmp_path / "out")
+    written = bench("report", run, "-f", form, "--usd-per-hour", "3.6", "--api", GROQ, "-o", tmp_path / "out")
     assert (written.returncode, written.stdout, written.stderr) == (0, "", "")
     assert (tmp_path / "out").read_text(encoding="utf-8") == shown.stdout
 
@@ -562,7 +566,7 @@ def test_a_broken_line_is_a_warning_and_the_table_still_stands(run: Path) -> Non
     """Exit code 0: two of three records make a row."""
     journal = run / "records.jsonl"
     journal.write_bytes(journal.read_bytes()[:-100])
-    done = _bench("report", run, "--format", "csv", "--usd-per-hour", "3.6")
+    done = bench("report", run, "--format", "csv", "--usd-per-hour", "3.6")
     assert done.returncode == 0
     assert done.stderr.startswith(f"warning: {journal}:3: torn or broken line skipped")
     (line,) = csv.DictReader(io.StringIO(done.stdout))
@@ -576,8 +580,8 @@ def test_a_journal_and_its_folder_give_the_same_report(run: Path) -> None:
         "cost": {"usd_per_hour": 7.2, "apis": [GROQ]},
     }  # fmt: skip
     (run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    whole = _bench("report", run, "-f", "csv")
-    alone = _bench("report", run / "records.jsonl", "-f", "csv")
+    whole = bench("report", run, "-f", "csv")
+    alone = bench("report", run / "records.jsonl", "-f", "csv")
     (line,) = csv.DictReader(io.StringIO(whole.stdout))
     assert float(line["usd_per_hour"]) == 7.2
     assert alone.stdout == whole.stdout
@@ -589,7 +593,7 @@ def test_cells_that_left_the_config_are_shown_only_when_asked_for(run: Path) -> 
         journal.append(record(0, of=cell(precision=FourBit(name="nf4"))))
     plan = {"name": "sample", "config": "sample.yaml", "cells": [THREE[0].cell.cell_id], "replicates": 3}
     (run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-    few, every = _bench("report", run, "-f", "csv"), _bench("report", run, "-f", "csv", "--all-cells")
+    few, every = bench("report", run, "-f", "csv"), bench("report", run, "-f", "csv", "--all-cells")
     assert few.stdout.count("\n") == 2
     assert "1 records" in few.stderr
     assert "--all-cells" in few.stderr
@@ -601,7 +605,7 @@ def test_a_stated_price_reaches_the_table(run: Path) -> None:
     """Twice the price, twice the dollars, from the same records."""
     prices = []
     for price in ("3.6", "7.2"):
-        done = _bench("report", run, "-f", "json", "--usd-per-hour", price)
+        done = bench("report", run, "-f", "json", "--usd-per-hour", price)
         prices.append(json.loads(done.stdout)["rows"][0]["blended_usd_per_mtok"])
     assert prices == pytest.approx([0.001 / 222 * 1e6, 0.002 / 222 * 1e6])
 

@@ -242,7 +242,7 @@ def test_a_limit_on_money_holds_over_calls_and_kills(tmp_path: Path) -> None:
     ("runner", "words"),
     [
         ("{name: openai, base_url: 'http://127.0.0.1:1/v1'}", ("refused", "base_url")),
-        ("{name: openai, server: {engine: command, command: [/no/such, '{port}']}}", ("not here", "command")),
+        ("{name: openai, server: {engine: command, command: [/no/such, '{port}']}}", ("no program", "command")),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_is_a_row_with_a_reason(

@@ -76,6 +76,7 @@ def test_the_list_of_models_covers_every_runner(bigram: Path) -> None:
     assert {name for name in runners.names() if runners.serves(runners.find(name))} == set(ENDPOINTS)
 
 
+@pytest.mark.alone
 def test_exact_tokens_and_complete_steps(loaded: tuple[Runner, ModelFacts]) -> None:
     runner, facts = loaded
     for new in (NEW, 1):
@@ -86,6 +87,7 @@ def test_exact_tokens_and_complete_steps(loaded: tuple[Runner, ModelFacts]) -> N
         assert all(0 <= token < facts.vocab_size for row in tokens for token in row)
 
 
+@pytest.mark.alone
 def test_the_same_prompt_gives_the_same_tokens(loaded: tuple[Runner, ModelFacts]) -> None:
     """Greedy, and nothing kept from one generation to the next."""
     runner, facts = loaded
@@ -94,6 +96,7 @@ def test_the_same_prompt_gives_the_same_tokens(loaded: tuple[Runner, ModelFacts]
     assert [list(row) for row in runner.generate(prompts(facts), NEW, lambda _: None)] == first
 
 
+@pytest.mark.alone
 def test_no_token_is_reported_a_step_late(loaded: tuple[Runner, ModelFacts]) -> None:
     """A stream that runs a step behind reports its last two tokens at once."""
     runner, facts = loaded
@@ -108,6 +111,7 @@ def test_no_token_is_reported_a_step_late(loaded: tuple[Runner, ModelFacts]) -> 
     assert max(shortest) > 0.3
 
 
+@pytest.mark.alone
 def test_facts_are_complete(loaded: tuple[Runner, ModelFacts]) -> None:
     _, facts = loaded
     assert facts.parameters > 0

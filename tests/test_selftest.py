@@ -317,6 +317,7 @@ def test_the_observer_compares_pairs() -> None:
     assert "slower, by 10.0%" in sampler.text()
 
 
+@pytest.mark.alone
 def test_the_observer_runs_without_a_model(tmp_path: Path) -> None:
     """Nothing is fetched: with no built-in model at hand an empty loop is watched."""
     done = bench("selftest", "--observer", "--pairs", "3", "--format", "json", BENCH_CACHE=str(tmp_path))

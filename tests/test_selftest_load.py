@@ -78,6 +78,7 @@ def test_a_late_mock_is_not_the_clients_fault() -> None:
     assert load_report._level("tok/s", 100, one).verdict == "server"
 
 
+@pytest.mark.alone
 def test_the_real_client_against_the_real_mock() -> None:
     told: list[Check | Level] = []
     report = load_report.calibrate(told.append, SMALL)

@@ -27,6 +27,7 @@ def asked(server: Running, **body: object) -> Any:
     return answer.json()
 
 
+@pytest.mark.alone
 def test_llama_cpp_s_server_says_what_the_client_saw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")  # a llama-server of this machine would come first
     choice = ManagedServer(engine="llama.cpp", args=("--threads", "2"))
@@ -93,6 +94,7 @@ def test_options_of_llama_server_reach_the_wheel() -> None:
         parser().parse_args(["--port", "1"])
 
 
+@pytest.mark.alone
 def test_transformers_serve_answers_exactly_so_many_tokens(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="not quantised"):
         start(ManagedServer(engine="transformers"), SMOLLM2, AS_STORED, tmp_path / "server.log", print)

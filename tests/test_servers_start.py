@@ -274,7 +274,7 @@ def test_what_cannot_be_started_is_said_first(tmp_path: Path) -> None:
         start(ManagedServer(engine="vlm"), SHAPE, SERVED, log, print)
     with pytest.raises(UnsupportedError, match="whole command"):
         start(ManagedServer(engine="command"), SHAPE, SERVED, log, print)
-    with pytest.raises(UnsupportedError, match="no no-such-server here"):
+    with pytest.raises(UnsupportedError, match=r"server\.command: no program 'no-such-server' here"):
         start(ManagedServer(engine="command", command=("/x/no-such-server", "{port}")), SHAPE, SERVED, log, print)
     with pytest.raises(UnsupportedError, match=r"has no files for \{model\}"):
         start(ManagedServer(engine="command", command=("sleep", "{model}", "{port}")), SHAPE, SERVED, log, print)

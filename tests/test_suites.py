@@ -1,6 +1,7 @@
 """Suites: many configs within one budget, with an estimate before, on another day the rest, and a summary after."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -128,7 +129,9 @@ def test_the_cheapest_of_all_is_named_where_the_same_was_asked(tmp_path: Path, m
     config(tmp_path, "a")
     config(tmp_path, "b", "{name: fake, step_s: 20}")
     half = suite(tmp_path, "configs: [a.yaml, {config: b.yaml, cost: {usd_per_hour: 18}}]\ncost: {usd_per_hour: 36}\n")
-    assert "the cheapest of all: b\n" in called("run", half, "--out", tmp_path / "out").out
+    done = called("run", half, "--out", tmp_path / "out")
+    assert "the cheapest of all: b\n" in done.out
+    assert "dollars of a: $36 per hour as stated\ndollars of b: $18 per hour as stated\n" in done.out
     same = suite(tmp_path, "configs: [a.yaml, b.yaml]\n")
     done = called("run", same, "--out", tmp_path / "out")
     assert "the cheapest of all: a; by the intervals it may as well be b\n" in done.out
@@ -363,6 +366,11 @@ def test_a_named_machine_has_its_own_hour(tmp_path: Path, machine: Machine) -> N
     assert row(fresh.out, "a")[2] == "0"
     assert "$0 of $1 taken" in fresh.out
     assert row(called("run", suite, "--dry-run", "--out", tmp_path / "out").out, "a")[2] == "1"
+    stored = tmp_path / "out" / "suite.json"
+    between = re.sub(r'"between_s": \{[^}]*\}', '"between_s": {"a": 50}', stored.read_text(encoding="utf-8"))
+    stored.write_text(between, encoding="utf-8")
+    named_again = called("run", suite, "--dry-run", "--fresh", "--only", "a", "--out", tmp_path / "out")
+    assert "$0.500 of $1 taken" in named_again.out  # records are set aside; what passed between them stays spent
 
 
 def test_devices_are_taken_from_the_options() -> None:
@@ -375,10 +383,22 @@ def test_devices_are_taken_from_the_options() -> None:
             "cpu": {"device": "cpu"},
             "two": {"tensor_parallel": 2},
             "all": {"tensor_parallel": 4, "pipeline_parallel": 2},
+            "map": {"device_map": "auto"},
         }.items()
     }
+    cells["OpenVINO's own default"] = samples.cell(runner=RunnerChoice(name="openvino", options={"device": "CPU"}))
+    cells["not installed"] = samples.cell(runner=RunnerChoice(name="absent", options={"device": "cpu"}))
+    servers = {
+        "two by two": ["--tensor-parallel-size", "2", "--pipeline-parallel-size=2"],
+        "no number": ["--max-model-len", "4", "--tp"],
+    }
+    for name, args in servers.items():
+        served = {"server": {"engine": "vllm", "args": args}}
+        cells[name] = samples.cell(runner=RunnerChoice(name="openai", options=served))
     counts = {name: len(assumed(cell, four).accelerators) for name, cell in cells.items()}
-    assert counts == {"one": 1, "cpu": 0, "two": 2, "all": 4}
+    assert (counts.pop("two by two"), counts.pop("no number")) == (4, 1)
+    expected_counts = {"one": 1, "cpu": 0, "two": 2, "all": 4, "map": 4}
+    assert counts == {**expected_counts, "OpenVINO's own default": 0, "not installed": 0}
 
 
 def test_a_bill_counts_and_its_hours_do_not() -> None:
@@ -464,12 +484,13 @@ def _lines(tmp_path: Path, text: str) -> list[str]:
         ("configs: [a.yaml, b.yaml, ./a.yaml]\n", "configs[2]: a.yaml stands here twice (first as configs[0])"),
         ("configs:\n- a.yaml\n- {config: b.yaml, name: a}\n", "all.yaml:3: configs[1]: a second member called 'a'"),
         ("configs:\n- {config: a.yaml, nam: x}\n", "all.yaml:2: configs[0].nam: unknown key; did you mean 'name'?"),
+        ("configs:\n- {config: a.yaml, costs: {}}\n", "all.yaml:2: configs[0].costs: unknown key; did you mean 'cost'"),
         ("configs:\n- {config: a.yaml, name: ../x}\n", "configs[0].name: must be letters, digits, '-', '_' and '.' "),
         ("configs:\n- {config: a.yaml, target: 3}\n", "all.yaml:2: configs[0].target: must be less than 1 (got 3)"),
         ("configs: a.yaml\nbudget: {hours: 0}\n", "all.yaml:2: budget.hours: must be greater than 0 (got 0)"),
         ("configs: a.yaml\nbudget: {usd: -2}\n", "all.yaml:2: budget.usd: must be greater than 0 (got -2)"),
         ("configs: a.yaml\nbudget: {hour: 2}\n", "all.yaml:2: budget.hour: unknown key; did you mean 'hours'?"),
-        ("configs: a.yaml\nbudget: 8\n", "all.yaml:2: budget: must be a mapping of keys"),
+        ("configs: a.yaml\nbudget: 8\n", "all.yaml:2: budget: must be a mapping of keys (got 8); write hours: 8"),
         ("configs: a.yaml\nbudget:\n", "all.yaml:2: budget: empty; write hours: 8, usd: 20 or both under it"),
         ("configs: a.yaml\nname: a/b\n", "all.yaml:2: name: must be letters, digits, '-', '_' and '.' only"),
         ("configs: a.yaml\ncost: {usd_per_hour: 1, provider: aws}\n", "all.yaml:2: cost.provider: contradicts"),
@@ -521,6 +542,7 @@ def test_the_suites_cost_stands_over_the_configs(tmp_path: Path) -> None:
         (("a.yaml", "--budget-usd", "2"), "--max-spend limits what a paid endpoint bills"),
         (("all.yaml", "--max-cells", "1"), "pass --max-cells 2"),
         (("all.yaml", "--out", "run"), "run: holds a run of one config; name another folder with --out"),
+        (("a.yaml", "--out", "done"), "done: holds a suite; name another folder with --out"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, words: tuple[str, ...], line: str) -> None:
@@ -528,7 +550,10 @@ def test_options_that_do_not_fit(tmp_path: Path, words: tuple[str, ...], line: s
     suite(tmp_path, "configs: a.yaml\n")
     (tmp_path / "run").mkdir()
     (tmp_path / "run/records.jsonl").touch()
-    done = called("run", *(tmp_path / word if word in ("a.yaml", "all.yaml", "run") else word for word in words))
+    (tmp_path / "done").mkdir()
+    (tmp_path / "done/suite.json").touch()
+    places = ("a.yaml", "all.yaml", "run", "done")
+    done = called("run", *(tmp_path / word if word in places else word for word in words))
     assert done.code == 2
     assert line in done.errors
 

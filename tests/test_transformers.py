@@ -17,6 +17,8 @@ from bench.runners.transformers import Options, TransformersRunner
 from bench.schema import Accelerator, Checkpoint, FourBit, Int8, Model, ModelFacts, Plain, Precision, Workload
 from bench.sensors import environment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = {
     "vocab_size": 512,
     "hidden_size": 128,

@@ -49,6 +49,7 @@ def on_way(requests: list[Request], at_s: float) -> int:
     return sum(1 for one in requests if one.sent_s is not None and one.sent_s <= at_s and (one.done_s or 1e9) > at_s)
 
 
+@pytest.mark.alone
 def test_a_closed_loop_holds_its_streams_from_the_warm_up_into_the_window(tmp_path: Path) -> None:
     watched = Watched()
     with mock(ttft_s=0.05, itl_s=0.01) as server:
@@ -79,6 +80,7 @@ def test_a_closed_loop_holds_its_streams_from_the_warm_up_into_the_window(tmp_pa
 
 
 @pytest.mark.parametrize("load", ["constant", "poisson"])
+@pytest.mark.alone
 def test_an_open_loop_sends_what_is_due_when_it_is_due(tmp_path: Path, server: Mocked, load: str) -> None:
     served, requests = serve(tmp_path, server.base_url, traffic(load, requests_per_s=60), clients=3)
     assert len(served.clients) == 3
@@ -157,6 +159,7 @@ def test_prompts_of_a_file_are_each_sent_once(tmp_path: Path, server: Mocked) ->
     assert served.length_source == "file"
 
 
+@pytest.mark.alone
 def test_a_full_open_loop_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conductor, "LEAST_DRAIN_S", 0.2)
     with mock(ttft_s=0.05, itl_s=0.01, slots=2) as server:
@@ -366,6 +369,7 @@ def test_a_load_without_requests_is_an_error(tmp_path: Path, server: Mocked) -> 
     assert not list(tmp_path.glob("traces/*"))
 
 
+@pytest.mark.alone
 def test_a_real_server_is_started_filled_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conductor, "LEAST_DRAIN_S", 60.0)  # beside busy neighbours, an engine may take that long
     until = {"requests": 6}

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 import pytest
@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from bench import runners
 from bench.errors import DoesNotFitError, InputError, UnsupportedError
+from bench.execute import fit, interpreters
 from bench.models import shape_folder
 from bench.runners.vllm import VllmRunner, engine, levels, trouble, weights
 from bench.runners.vllm.loop import Loop
@@ -26,6 +27,7 @@ from bench.runners.vllm.options import Options
 from bench.schema import (
     PRECISIONS,
     Accelerator,
+    Cell,
     Checkpoint,
     Environment,
     FourBit,
@@ -39,8 +41,10 @@ from bench.schema import (
     Plain,
     Precision,
     Quanto,
+    RunnerChoice,
     TorchAo,
     TorchAoInt4,
+    Workload,
 )
 from bench.schema.precision import GGUF_NAMES
 from bench.servers import engines
@@ -323,6 +327,24 @@ def test_room_is_that_of_the_devices_that_it_takes() -> None:
     assert VllmRunner.room_bytes(Options(cpu_offload_gib=8), here) is None
     assert VllmRunner.room_bytes(Options(), machine(1, None, vllm="0.32.0")) is None
     assert VllmRunner.room_bytes(Options(), machine(4, vllm="0.32.0+cpu")) == 64 * GIB
+
+
+def test_what_cannot_fit_is_what_vllm_would_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A static batch needs its whole cache and the activations of a step; rows of a continuous one wait for room."""
+    monkeypatch.setattr(interpreters, "problem", lambda _: None)
+    monkeypatch.setattr(interpreters, "environment_of", lambda _: machine(1, vllm="0.32.0"))
+
+    def status(rows: int, scheduling: Literal["static", "continuous"], **options: Any) -> str | None:
+        work = Workload(batch_size=rows, input_tokens=1024, output_tokens=256, scheduling=scheduling)
+        runner = RunnerChoice(name="vllm", options=options)
+        cell = Cell(model=Model(source="shape:llama-3.1-8b"), precision=BF16, runner=runner, workload=work)
+        found = fit.problem(cell)
+        return None if found is None else found.status
+
+    assert status(4096, "continuous") is None
+    assert status(320, "static") is None  # 16.1 GB of weights, 53.7 of keys and values, 0.2 of a step
+    assert status(512, "static") == "oom"
+    assert status(320, "static", chunked_prefill=False) == "oom"  # 29.5 GB for all prompts at once
 
 
 @pytest.mark.parametrize(

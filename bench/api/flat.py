@@ -96,8 +96,6 @@ DOLLARS: dict[str, Callable[[Priced], Estimate | None]] = {
 }
 """At the entry's own price of the hour, utilisation and tokens; the first is what is compared with APIs."""
 
-AGAINST = ("cheapest_api", "api_usd_per_mtok", "ratio", "break_even_utilisation")
-
 
 def kinds() -> dict[str, str]:
     """Every column of a table, in order, with what it holds."""

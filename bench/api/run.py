@@ -14,6 +14,7 @@ from bench.entries.entry import Entry, Note, Report
 from bench.entries.priced import Asked
 from bench.errors import InputError
 from bench.metrics.serving import slo as objectives
+from bench.plan import suite_folder
 from bench.schema import Cell, Environment, Record, Slo
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ OWN = choices.Asked(lambda planned: planned)
 
 def load(path: Place, *more: Place, all_cells: bool = False, slo: str | Sequence[str] = ()) -> "Run":
     """See `bench.load`."""
-    paths = tuple(Path(one) for one in (path, *more))
+    paths = tuple(own for one in (path, *more) for own in suite_folder.members(Path(one)))
     texts = (slo,) if isinstance(slo, str) else tuple(slo)
     return Run(paths, OWN, all_cells, tuple(objectives.parse(one) for one in texts))
 

@@ -43,7 +43,8 @@ def doctor(
         print(f"GPU         {device.name}, {(device.memory_bytes or 0) / 1e9:.1f} GB, driver {device.driver}")
     if not found.accelerators:
         print(f"GPU         none: {nvidia.reason() or 'the driver shows no device'}")
-    packages = _wrapped(", ".join(f"{name} {version}" for name, version in found.packages.items()), " " * 12)
+    named = ", ".join(f"{name} {version}" for name, version in found.packages.items())
+    packages = _wrapped(named or "none of an engine", " " * 12)
     print("\n".join([f"packages    {''.join(packages[:1]).strip()}", *packages[1:]]))
     for name in catalogue.BUILTINS:
         state = "ready" if builtin.is_ready(name) else f"not fetched yet (bench models --fetch builtin:{name})"

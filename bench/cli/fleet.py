@@ -47,6 +47,15 @@ class Asked:
     explain: bool
 
 
+def shown(on: str) -> str:
+    """A cluster in the command of a record, which is published: its kind, never a name or an address.
+
+    >>> shown("ray://10.8.0.1:20001"), shown("ray"), shown("slurm:gpu")
+    ('ray://HEAD', 'ray', 'slurm')
+    """
+    return "ray://HEAD" if "://" in on else on.partition(":")[0]
+
+
 def check(on: str, cells: "Sequence[Cell]", cost: "CostChoices", find_max: bool) -> None:
     """Refuse what a cluster cannot do. Raises InputError, a line each."""
     from bench.errors import InputError
@@ -131,7 +140,7 @@ def _measured(
     waits_s = WAITS_S if asked.waits_s is None else asked.waits_s
     fleet = Fleet(cluster, Bench(journal, sweep, watcher, command), choices, waits_s, asked.waits_s is None, time.sleep)
     fleet.settled()
-    if not fleet.nodes:
+    if not fleet.nodes and not asked.waits_s:
         _nothing(asked.on)
     left = fleet.run(units)
     known, inputs = asked.quality.chosen, asked.quality.inputs

@@ -22,7 +22,8 @@ def add_to(app: typer.Typer) -> None:
 
 def publish(
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders, or journals (records.jsonl), of one machine.", show_default=False)
+        list[Path],
+        typer.Argument(help="Folders of runs or suites, or journals (records.jsonl).", show_default=False),
     ],
     name: Annotated[str | None, typer.Option(help="Name of the folder, instead of the hardware's.")] = None,
     into: Annotated[Path, typer.Option(help="The folder is made in here.")] = Path("results"),
@@ -68,6 +69,7 @@ def publish(
     from bench.cli.choices import overridden
     from bench.errors import InputError
     from bench.page import vega
+    from bench.plan import suite_folder
     from bench.publish import folder, hub
 
     for option, value in (("--private", private), ("--endpoint", endpoint), ("--token-env", token_env)):
@@ -78,7 +80,8 @@ def publish(
         if not dry_run:
             hub.check(push, endpoint, token_env)
     asked = folder.Asked(__version__, into, name, columns, sort, title, licence, force, dry_run)
-    made = folder.write(runs, lambda planned: overridden(planned, given), warn, asked)
+    every = [own for run in runs for own in suite_folder.members(run)]
+    made = folder.write(every, lambda planned: overridden(planned, given), warn, asked)
     _say(made, dry_run)
     if push is not None and dry_run:
         print(f"would be pushed to the dataset {push}")

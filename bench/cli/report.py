@@ -121,7 +121,7 @@ def report(
         print(text, end="")
     else:
         write_text(out, text)
-        if shown == "page":
+        if shown == "page" and str(out) != "-":
             print(f"wrote {out} ({out.stat().st_size / 1e6:.1f} MB): open it in a browser; it needs nothing else")
     if strict:
         check_strictly([*found.batches, *found.loads])

@@ -90,7 +90,9 @@ def run(
     on where it stopped.
     """
     from bench.cli import suite
+    from bench.execute.interrupts import interrupts
 
+    interrupts.take_in(signal.SIGTERM)
     if on is None and wait_s is not None:
         _say("--wait-s: does nothing without --on")
     if suite.is_one(config):
@@ -160,7 +162,7 @@ def measure(
     from bench.execute import fetched
     from bench.execute import run as execution
     from bench.execute.under_load import SpentError
-    from bench.plan import expand, folder, read
+    from bench.plan import expand, folder, read, suite_folder
     from bench.store import Journal
 
     sweep = read.sweep(config, on is None) if member is None else member.sweep
@@ -182,6 +184,7 @@ def measure(
 
         search.check(chosen, sweep.slo)
     folder_of_run = out or Path("results/local") / sweep.name
+    suite_folder.refuse(folder_of_run)
     if dry_run:
         machines = fleet.lines(sweep, len(chosen))
         run_plan.show_plan(chosen, sweep, folder_of_run, [*passes.lines(quality), *machines], len(quality.chosen))
@@ -196,7 +199,7 @@ def measure(
     if cluster is not None:
         asked = fleet.Asked(on or "", wait_s, chosen, quality, folder_of_run, retry_failed, explain)
         replan = partial(folder.write_plan, folder_of_run, sweep, cells, config, quality.planned)
-        command = partial(_command, config, target, budget_s, planned, "", "")
+        command = partial(_command, config, target, budget_s, planned, f" --on {fleet.shown(on or '')}", "")
         left = fleet.run(asked, cluster, sweep, replan, command, warn_once)
         found = _finished(folder_of_run, cost, chosen, quality, warn_once, member is None)
         if strict:

@@ -71,8 +71,9 @@ def show_plan(cells: list["Cell"], sweep: "Sweep", target: Path, scored: list[st
         print(line)
     enough = sweep.sampling
     passes = "" if not to_score else f", and {to_score} quality {'pass' if to_score == 1 else 'passes'}"
+    each = " on each machine" if len(sweep.machines) > 1 else ""
     print(
         f"{len(cells)} cells × {sweep.replicates} replicates = {len(cells) * sweep.replicates} processes at least"
-        f"{passes}, into {target}; then on until each is within ±{enough.target:.2%}, or has taken "
+        f"{each}{passes}, into {target}; then on until each is within ±{enough.target:.2%}, or has taken "
         f"{enough.budget_s:g} s or {enough.max_replicates} replicates"
     )

@@ -224,12 +224,15 @@ def beforehand(at: Path, members: Sequence[Planned], asked: "Asked", tell: Tell)
     """For a dry run: bring every member up to date, and what all took. With `--fresh`, as if it were set aside."""
     if not asked.fresh:
         return together(taken(at, look(at, members, asked.retry_failed, tell), members))
-    look(at / "set-aside", members, asked.retry_failed, tell)
+    nowhere = at / "set-aside"
+    look(nowhere, members, asked.retry_failed, tell)
     if not asked.only:
         return Tally()
-    named = {one.part.name for one in members}
-    every = taken(at, suite_folder.read_suite(at, tell), members)
-    return together({name: one for name, one in every.items() if name not in named})
+    stored = suite_folder.read_suite(at, tell)
+    # Of the members that are named the records go, and what passed between them stays.
+    without = taken(nowhere, stored, members)
+    named = {one.part.name: without[one.part.name] for one in members}
+    return together({**taken(at, stored, members), **named})
 
 
 def together(every: Mapping[str, Tally]) -> Tally:

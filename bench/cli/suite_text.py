@@ -86,22 +86,23 @@ def _usd(of: Range | None) -> str:
 
 
 def _rates(members: Sequence[Planned]) -> list[str]:
-    """Where the price of the hour comes from, once each; why there is none, where there is none."""
+    """Where the price of the hour comes from, once each, with whose it is where there are several; why there is none,
+    where there is none."""
     here = environment.detect()
-    said: dict[str, None] = {}
+    said: dict[str, dict[str, None]] = {}
     for one in members:
         cost = one.sweep.cost
         for cell in one.cells:
-            if cell.traffic is not None and cost.billed_as is not None:
-                said[
-                    f"dollars: a paid endpoint's bill at {cost.billed_as}'s prices; hours of this machine are free"
-                ] = None
-                continue
             try:
-                said[f"dollars: {one.rates.beforehand_by(cell, here).basis}"] = None
+                if cell.traffic is not None and cost.billed_as is not None:
+                    by = f"a paid endpoint's bill at {cost.billed_as}'s prices; hours of this machine are free"
+                else:
+                    by = one.rates.beforehand_by(cell, here).basis
             except InputError as error:
-                said[f"dollars: not known: {error.lines[0]}"] = None
-    return list(said)
+                by = f"not known: {error.lines[0]}"
+            said.setdefault(by, {})[one.part.name] = None
+    whose = {by: f" of {', '.join(names)}" if len(said) > 1 else "" for by, names in said.items()}
+    return [f"dollars{whose[by]}: {by}" for by in said]
 
 
 def _limits(members: Sequence[Planned]) -> list[str]:

@@ -1,6 +1,6 @@
 """A static batch's row as an entry."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bench.entries import pricing
 from bench.entries.entry import Bytes, Distribution, Entry, Limits, Origin, Quality
@@ -16,7 +16,7 @@ KEPT = 101
 """Values of a distribution: a curve needs no more."""
 
 
-def entry(row: Row, run: str, telling: Mapping[str, str | None]) -> Entry:
+def entry(row: Row, run: str, telling: table.Telling) -> Entry:
     """`run`: its folder's name; `telling`: runner options in which rows differ (`table.telling_options`)."""
     work, figures = row.cell.workload, row.figures
     return Entry(

@@ -51,7 +51,8 @@ def problem(cell: Cell) -> Problem | None:
     if shape is None:
         return None
     room = kind.room_bytes(options, interpreters.environment_of(cell.runner))
-    need = footprint.needed(shape, cell.precision, cell.workload)
+    at_once = kind.tokens_at_once(options) if issubclass(kind, runners.DividesPrompts) else None
+    need = footprint.needed(shape, cell.precision, cell.workload, at_once)
     if room is None or need.total_bytes <= room:
         return None
     return Problem(

@@ -29,6 +29,12 @@ NEEDED: Mapping[str, str] = {"psutil": ">=7", "pydantic": ">=2.12"}
 NEEDED_FOR_GPUS: Mapping[str, str] = {"nvidia-ml-py": ">=13"}
 """Clocks, heat, memory and neighbours of NVIDIA devices, where there are some: without them no row could be trusted."""
 
+EXTRAS: Mapping[str, str] = {"xllamacpp": "llamacpp", "openvino-genai": "openvino", "onnxruntime-genai": "ort"}
+"""Distribution → our extra that brings it."""
+
+APART = frozenset({"vllm"})
+"""Distributions that pin torch and much else: they want an environment of their own."""
+
 ASK_S = 60.0
 """For a Python to start and look into its environment: on a busy machine with a disk in the network, many seconds."""
 
@@ -190,7 +196,11 @@ def _lacking_engine(choice: RunnerChoice, found: Found) -> Failure | None:
     wanted = {name: f"{name}{versions}" for name, versions in needs.items()}
     if absent:
         remedy = _install(choice.python, found, [wanted[name] for name in absent])
-        if choice.python is None:
+        if choice.python is None and APART.intersection(absent):
+            remedy += " in an environment of its own, and name that one's Python (python: beside the runner's name)"
+        elif choice.python is None:
+            extras = ",".join(EXTRAS[name] for name in absent if name in EXTRAS)
+            remedy += f" (with scripts/bench: BENCH_EXTRAS={extras})" if extras else ""
             remedy += "; or name the Python where it is installed (python: beside the runner's name)"
         return Failure(reason=f"{' and '.join(absent)} {_is(absent)} not installed {where}", remedy=remedy)
     for name, versions in needs.items():

@@ -1,6 +1,7 @@
 """Ctrl-C, held while something must not be cut short."""
 
 import signal
+import threading
 from typing import Any
 
 
@@ -39,6 +40,22 @@ class Interrupts:
         if self._usual is not None:
             signal.signal(signal.SIGINT, self._usual)
         self._usual, self._waiting = None, False
+
+    def take_in(self, other: signal.Signals) -> None:
+        """Have another signal do what Ctrl-C does: that of batch systems, service managers and `timeout`.
+
+        Without it the run would be gone at once, and what an engine has started might live on. Where Ctrl-C is ignored,
+        as in the background of a script, the other signal ends the run as before.
+        """
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(other, self._as_interrupt)
+
+    def _as_interrupt(self, number: int, _: object) -> None:
+        if signal.SIG_IGN in (signal.getsignal(signal.SIGINT), self._usual):
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        else:
+            signal.raise_signal(signal.SIGINT)
 
     def _remember(self, *_: object) -> None:
         self._waiting = True

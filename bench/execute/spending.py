@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 
 from bench.cost import hourly, serving
 from bench.errors import InputError
+from bench.execute import devices
 from bench.execute.under_load import SpentError, spent_usd
 from bench.schema import Cell, CostChoices, Environment, Machine, ModelFacts, Record
-
-TOGETHER = ("tensor_parallel", "pipeline_parallel", "data_parallel", "tensor_parallel_size", "pipeline_parallel_size")
-"""Options of runners that say over how many devices a cell goes."""
 
 
 @dataclass
@@ -84,8 +82,8 @@ class Rates:
         return hourly.of_machine(machine, self.machines, self.choices)
 
     def _priced(self, environment: Environment, facts: ModelFacts, machine: str | None) -> float | None:
-        devices = tuple((one.name, one.memory_bytes) for one in facts.accelerators)
-        key = (machine, environment.hardware(), environment.cpu_usable, facts.device, tuple(facts.placement), devices)
+        used = tuple((one.name, one.memory_bytes) for one in facts.accelerators)
+        key = (machine, environment.hardware(), environment.cpu_usable, facts.device, tuple(facts.placement), used)
         if key not in self._known:
             try:
                 self._known[key] = hourly.rate(self._of(machine), environment, facts).usd_per_hour
@@ -96,12 +94,9 @@ class Rates:
 
 def assumed(cell: Cell, environment: Environment) -> ModelFacts:
     """Where a cell will run, as far as its options say: as many accelerators as it asks for, else one, else the CPU."""
-    options = cell.runner.options
-    count = 0 if not environment.accelerators or str(options.get("device", "")).startswith("cpu") else 1
-    for name in TOGETHER:
-        wanted = options.get(name)
-        count *= wanted if isinstance(wanted, int) and wanted > 0 else 1
-    return serving.on_devices(environment.accelerators[:count])
+    there, wanted = environment.accelerators, devices.asked(cell.runner)
+    count = len(there) if wanted == devices.ALL else 1 if wanted is None else wanted
+    return serving.on_devices(there[:count])
 
 
 def tally(records: Iterable[Record], rates: Rates) -> Tally:

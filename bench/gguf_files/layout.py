@@ -1,5 +1,6 @@
 """The bytes of a GGUF file's header, read once from front to back: counts are checked before they are believed."""
 
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -224,9 +225,7 @@ class _Reader:
                     f"{self._path}: the tensor {name!r} has type {kind}, which llama.cpp removed or which is "
                     "newer than this program; convert the model anew"
                 )
-            values = 1
-            for size in shape:
-                values *= size
+            values = math.prod(shape)
             if not values or shape[0] % known.values:
                 raise self._broken(f"the tensor {name!r} of shape {shape} is not made of whole blocks of {known.name}")
             if offset % alignment:

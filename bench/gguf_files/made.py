@@ -173,20 +173,13 @@ def _expected_bytes(made: Made) -> float:
     bits = BY_NAME[MOST_OF[str(made.precision)]].bits
     if made.shape is not None:
         tensors = shapes.plan(dict(made.shape)).tensors
-        return SPARE * sum(_values(one.shape) * bits / 8 for one in tensors)
+        return SPARE * sum(one.values * bits / 8 for one in tensors)
     assert made.source is not None
     if made.source.is_dir():
         # A checkpoint's own type is 16 bits as a rule; where it is converted and then quantised, both are kept.
         stored = sum(one.stat().st_size for one in _weights(made.source))
         return SPARE * stored * (bits / 16 + (0 if made.precision in ("fp32", "fp16", "bf16") else 1))
     return SPARE * header.read(made.source).parameters * bits / 8
-
-
-def _values(shape: tuple[int, ...]) -> int:
-    found = 1
-    for size in shape:
-        found *= size
-    return found
 
 
 def _place(name: str, precision: str, digest: Any) -> Path:

@@ -56,7 +56,7 @@ def random_weights(shape: Mapping[str, Any], precision: str, out: Path) -> None:
         **shapes.vocabulary(shape["vocab_size"]),
     }
     targets = mixture.targets(found.tensors, precision, found.sizes)
-    pool = blocks.Pool(max(_values(one.shape) for one in targets))
+    pool = blocks.Pool(max(one.values for one in targets))
     with out.open("wb") as handle:
         writer = writing.Writer(handle, [writing.packed(key, value) for key, value in keys.items()], targets)
         for one in targets:
@@ -66,14 +66,7 @@ def random_weights(shape: Mapping[str, Any], precision: str, out: Path) -> None:
             elif len(one.shape) == 1:
                 writer.add([blocks.constant(one.shape[0], 0.0 if one.name.endswith("bias") else 1.0)])
             else:
-                writer.add(pool.tiled(_values(one.shape), one.type))
-
-
-def _values(shape: tuple[int, ...]) -> int:
-    found = 1
-    for size in shape:
-        found *= size
-    return found
+                writer.add(pool.tiled(one.values, one.type))
 
 
 def main(precision: str, source: str, out: Path) -> None:

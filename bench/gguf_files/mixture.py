@@ -4,6 +4,7 @@ They follow `llama_tensor_get_type` and `tensor_allows_quantization` of llama.cp
 and are tested against the program itself. Pure: names, shapes and sizes in, names of types out.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,10 @@ class Planned:
     name: str
     shape: tuple[int, ...]
     type: str
+
+    @property
+    def values(self) -> int:
+        return math.prod(self.shape)
 
 
 def targets(tensors: Sequence[Planned], precision: str, sizes: Sizes) -> list[Planned]:

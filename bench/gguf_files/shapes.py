@@ -12,6 +12,7 @@ from bench.errors import UnsupportedError
 from bench.gguf_files.mixture import Planned, Sizes
 
 LLAMA_LIKE = {"llama": "llama", "mistral": "llama", "mixtral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+BYTES = 256
 CONTROL, NORMAL = 3, 1
 """Types of tokens in llama.cpp."""
 
@@ -49,9 +50,9 @@ def plan(config: dict[str, Any]) -> Plan:
 
 def vocabulary(size: int) -> dict[str, Any]:
     """Keys of a tokenizer with so many tokens: a byte each, words that no text has, and the ends of a text."""
-    if size < 256 + 4:
+    if size < BYTES + 4:
         return {"tokenizer.ggml.model": "no_vocab"}
-    letters = list(_byte_letters())
+    letters = byte_letters()
     words = [f"w{number}" for number in range(size - len(letters) - 2)]
     return {
         "tokenizer.ggml.model": "gpt2",
@@ -65,16 +66,11 @@ def vocabulary(size: int) -> dict[str, Any]:
     }
 
 
-def _byte_letters() -> Iterator[str]:
-    """A letter for each byte, as GPT-2's tokenizer has them."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = 0
-    for byte in range(256):
-        if byte in shown:
-            yield chr(byte)
-        else:
-            yield chr(256 + hidden)
-            hidden += 1
+def byte_letters() -> list[str]:
+    """How a byte-level vocabulary writes each byte: printable ones as they are, others from U+0100 on (GPT-2)."""
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = iter(range(BYTES, 2 * BYTES))
+    return [chr(byte if byte in printable else next(others)) for byte in range(BYTES)]
 
 
 def _llama(config: dict[str, Any]) -> Plan:

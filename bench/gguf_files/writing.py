@@ -83,7 +83,4 @@ class Writer:
 
 def size(tensor: Planned) -> int:
     """Bytes of a tensor."""
-    values = 1
-    for one in tensor.shape:
-        values *= one
-    return BY_NAME[tensor.type].bytes_of(values)
+    return BY_NAME[tensor.type].bytes_of(tensor.values)

@@ -25,7 +25,6 @@ STAMPED = ("pytorch", "onnxruntime", "openvino", "neural-compressor", "ipex")
 _DEFAULT_NEW_TOKENS = 100
 _DEFAULT_BATCH = 2
 _DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-_TARGETS = {"load_model", "first_generate", "generate", "prefill", "decode"}
 _OTHERS = {"forward", "call", "train", "training", "overall", "warmup", "preprocess"}
 _MB = 10**6
 

@@ -18,7 +18,6 @@ from bench.publish.escaping import line
 
 Which = Literal["valid", "doubtful", "all"]
 VERDICTS = ("valid", "doubtful", "all")
-FILTERS = ("model", "precision", "hardware", "runner", "workload")
 RULE = (
     "ranked against each other: the same kind of measurement, instrument and lengths of requests (under load within "
     "5 %), for dollars the same utilisation, for quality the same text (by its checksum) and windows, and for ΔNLL and "

@@ -25,8 +25,8 @@ from bench.schema import (
 )
 from bench.schema.precision import STORED, kv_cache
 
-LLAMA_LIKE = ("llama", "mistral", "qwen2", "mixtral")
-NO_WEIGHTS = 0.01
+LLAMA_LIKE = ("llama", "mistral", "qwen2", "qwen3", "mixtral")
+COUNT_TOLERANCE = 0.01
 """Share of a file by which an engine's count of its bytes may differ."""
 PLAIN_BYTES = {"fp32": 4.0, "fp16": 2.0, "bf16": 2.0}
 
@@ -153,22 +153,26 @@ def sizes(config: dict[str, Any]) -> dict[str, Any]:
     return {key: config[key] for key in ARCHITECTURE_KEYS if config.get(key) is not None}
 
 
-def needed(of: Shape, precision: Precision, workload: Workload) -> Need:
+def needed(of: Shape, precision: Precision, workload: Workload, at_once: int | None = None) -> Need:
     """Weights, KV cache and activations, in bytes; stored levels are counted as if 4-bit, the least they could be, but
     for GGUF files, whose headers say it.
 
     Activations are the widest moment of the prefill: the MLP's two intermediate tensors and four hidden ones for each
     prompt token, and the logits of one position a row. Cached tokens have a pass of their own beforehand: the longer of
-    the two is the widest.
+    the two is the widest. `at_once`: the most prompt tokens that the engine computes together, if it divides prompts.
+    Of a batch that is scheduled continuously one row, because an engine begins no more than it has room for.
     """
     kind = precision_bytes(precision)
-    rows, tokens = workload.batch_size, workload.input_tokens + workload.output_tokens
+    rows = 1 if workload.scheduling == "continuous" else workload.batch_size
+    tokens = workload.input_tokens + workload.output_tokens
     weights = weights_bytes(of, precision)
     if precision.name in STORED and of.stored is not None:
         weights = float(of.stored.total_bytes)
     kv = of.layers * of.kv_width * _kv_bytes(kv_cache(precision), kind, tokens) * rows
-    at_once = max(workload.cached_tokens, workload.input_tokens - workload.cached_tokens)
-    activations = rows * at_once * (2 * of.intermediate + 4 * of.hidden) * kind + rows * of.vocab * 4.0
+    widest = rows * max(workload.cached_tokens, workload.input_tokens - workload.cached_tokens)
+    if at_once is not None:
+        widest = min(widest, at_once)
+    activations = widest * (2 * of.intermediate + 4 * of.hidden) * kind + rows * of.vocab * 4.0
     return Need(weights, kv, activations)
 
 
@@ -212,7 +216,7 @@ def is_packed_file(of: Shape, facts: ModelFacts, precision: Precision) -> bool:
     if of.stored is None or not (isinstance(precision, Gguf) or precision.name in STORED):
         return False
     # Engines also count what follows from the sizes alone, such as factors of rotary frequencies.
-    return abs(of.stored.total_bytes - facts.weights_bytes) <= NO_WEIGHTS * of.stored.total_bytes
+    return abs(of.stored.total_bytes - facts.weights_bytes) <= COUNT_TOLERANCE * of.stored.total_bytes
 
 
 def weights_bytes(of: Shape, precision: Precision) -> float:
@@ -312,6 +316,7 @@ def _llama(config: dict[str, Any]) -> Shape:
     experts = config.get("num_local_experts", 1)
     attention = hidden * head * (2 * heads + 2 * kv_heads)
     bias = head * (heads + 2 * kv_heads) if config.get("attention_bias") or config["model_type"] == "qwen2" else 0
+    head_norms = 2 * head if config["model_type"] == "qwen3" else 0  # of queries and keys
     router = hidden * experts if experts > 1 else 0
     tied = bool(config.get("tie_word_embeddings", False))
     tables = 1 if tied else 2
@@ -320,7 +325,7 @@ def _llama(config: dict[str, Any]) -> Shape:
     return Shape(
         linear_parameters=layers * (attention + experts * 3 * hidden * inner + router),
         linear_outputs=layers * (head * (heads + 2 * kv_heads) + hidden + experts * (2 * inner + hidden)),
-        other_parameters=layers * (2 * hidden + bias) + hidden + tables * vocab * hidden,
+        other_parameters=layers * (2 * hidden + head_norms + bias) + hidden + tables * vocab * hidden,
         table_parameters=vocab * hidden,
         tied=tied,
         layers=layers,

@@ -111,10 +111,21 @@ def _fetch_and_convert(builtin: Builtin, work: Path, target: Path, say: Callable
     out.rename(target)
 
 
+def gguf_id(path: Path) -> str | None:
+    """The checksum that was verified when a built-in model's GGUF file was fetched; None for any other file."""
+    if path.name not in {Path(one.gguf).name for one in BUILTINS.values()}:
+        return None
+    return _noted(path.parent, "gguf_sha256")
+
+
 def weights_id(path: Path) -> str | None:
     """The checksum that the conversion noted, if `path` is a converted built-in model."""
+    return _noted(path, "safetensors_sha256")
+
+
+def _noted(converted: Path, key: str) -> str | None:
     try:
-        note = json.loads((path / NOTE).read_text(encoding="utf-8"))
-        return f"sha256:{note['safetensors_sha256'][:16]}"
+        note = json.loads((converted / NOTE).read_text(encoding="utf-8"))
+        return f"sha256:{note[key][:16]}"
     except (OSError, ValueError, KeyError):
         return None

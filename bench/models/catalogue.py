@@ -97,9 +97,6 @@ def checked(model: Model, base: Path) -> Model:
         path = _absolute(source, base)
         if not path.is_file():
             raise InputError(f"no such GGUF file: {path}")
-        with path.open("rb") as handle:
-            if handle.read(4) != b"GGUF":
-                raise InputError(f"not a GGUF file (its first four bytes are not 'GGUF'): {path}")
         header.read(path)
         return model.model_copy(update={"source": str(path)})
     elif what == "folder":

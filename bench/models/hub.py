@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.schema import Model
 
+_FIRST_OF_SEVERAL = re.compile(r"(.*)-00001-of-(\d{5})\.gguf")
 NEEDED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 
 
@@ -48,6 +50,19 @@ def _cached(model: Model, name: str) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+def gguf_parts(name: str) -> list[str]:
+    """The files of a GGUF model by the name of the first: large ones are split, and all parts are needed.
+
+    >>> gguf_parts("a.gguf"), gguf_parts("q8/a-00001-of-00002.gguf")
+    (['a.gguf'], ['q8/a-00001-of-00002.gguf', 'q8/a-00002-of-00002.gguf'])
+    """
+    found = _FIRST_OF_SEVERAL.fullmatch(name)
+    if found is None:
+        return [name]
+    stem, count = found.groups()
+    return [f"{stem}-{number:05d}-of-{count}.gguf" for number in range(1, int(count) + 1)]
+
+
 def fetch(model: Model, fits: Callable[[], bool], say: Callable[[str], None]) -> None:
     """Have a hub checkpoint in the local cache: first its config, then the weights unless nothing of it `fits`.
 
@@ -61,7 +76,8 @@ def fetch(model: Model, fits: Callable[[], bool], say: Callable[[str], None]) ->
     try:
         if model.gguf_file is not None:
             say(f"fetching {model.source} {model.gguf_file} (nothing is fetched twice)")
-            hf_hub_download(model.source, model.gguf_file, revision=revision)
+            for part in gguf_parts(model.gguf_file):
+                hf_hub_download(model.source, part, revision=revision)
             return
         hf_hub_download(model.source, "config.json", revision=revision)
         if not fits():

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import InputError, UnsupportedError
+from bench.gguf_files.shapes import BYTES, byte_letters
 from bench.models import builtin, catalogue
 from bench.schema import Model
 
-BYTES = 256
 CHAT = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
 
 
@@ -66,7 +66,7 @@ def tokenizer(size: int) -> dict[str, Any]:
     >>> len(made["model"]["vocab"]), made["model"]["vocab"]["Ġw257"]
     (258, 257)
     """
-    vocabulary = [*_letters(), *(f"Ġw{number}" for number in range(BYTES, size))]
+    vocabulary = [*byte_letters(), *(f"Ġw{number}" for number in range(BYTES, size))]
     return {
         "version": "1.0",
         "added_tokens": [],
@@ -74,10 +74,3 @@ def tokenizer(size: int) -> dict[str, Any]:
         "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
         "model": {"type": "BPE", "vocab": {token: number for number, token in enumerate(vocabulary)}, "merges": []},
     }
-
-
-def _letters() -> list[str]:
-    """How a byte-level vocabulary writes each byte: printable ones as they are, others from U+0100 on (GPT-2)."""
-    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
-    others = iter(range(BYTES, 2 * BYTES))
-    return [chr(byte if byte in printable else next(others)) for byte in range(BYTES)]

@@ -4,7 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -69,16 +69,19 @@ def _with_paths(cost: CostChoices, change: Callable[[str], str]) -> CostChoices:
     return cost.model_copy(update={key: tuple(change(path) for path in getattr(cost, key)) for key in keys})
 
 
-def set_aside(folder: Path) -> None:
-    """Move a run's folder out of the way, under a name with its date; nothing is deleted.
+def set_aside(folder: Path, held: Callable[[Path], AbstractContextManager[object]] = Journal) -> None:
+    """Move a folder out of the way, under a name with its date; nothing is deleted.
 
-    Raises InputError when a run is writing there, or when it cannot be moved.
+    `held` keeps others from writing there meanwhile: a run that does must not lose its folder. Raises what that raises,
+    and InputError when the folder cannot be moved.
     """
     if not folder.exists():
         return
     stamp = datetime.fromtimestamp(folder.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
-    target = folder.with_name(f"{folder.name}.{stamp}")
-    with Journal(folder):  # held while moving: a run that is writing here must not lose its folder
+    target, number = folder.with_name(f"{folder.name}.{stamp}"), 2
+    while target.exists():
+        target, number = folder.with_name(f"{folder.name}.{stamp}-{number}"), number + 1
+    with held(folder):
         try:
             folder.rename(target)
         except OSError as error:
@@ -90,8 +93,12 @@ def set_aside(folder: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or leave the old one: never half of it. Raises InputError when it cannot be written.
 
-    A link stays one and the file behind it is replaced. What is no file, such as a pipe or a device, is written to.
+    A link stays one and the file behind it is replaced. What is no file, such as a pipe or a device, is written to; `-`
+    is the screen.
     """
+    if str(path) == "-":
+        print(text, end="")
+        return
     if not path.name:
         raise InputError(f"{path}: cannot write it (not a file); choose another name")
     target = Path(os.path.realpath(path))

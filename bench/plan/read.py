@@ -223,7 +223,7 @@ class Reader:
         is_served = runners.serves(runners.find(name))
         try:
             if python is not None and is_served:
-                raise InputError("is for runners that load a model; an endpoint's engine is started by its server:")
+                raise InputError("is for runners that load a model; leave it out, and name its program in server:")
             python = None if python is None else interpreter.checked(python, self.source.path.parent, self.is_here)
         except InputError as error:
             self._say((*loc, "python"), error.lines[0])
@@ -265,8 +265,8 @@ class Reader:
             return None
         loc: Loc = ("quality",)
         raw = data["quality"]
-        if raw is None:
-            self._say(loc, "empty; write quality: {} for the defaults, or leave the key out")
+        if raw is None or isinstance(raw, bool):
+            self._say(loc, "must be a mapping of keys; write quality: {} for the defaults, or leave the key out")
             return None
         if choices and all(runners.serves(runners.find(choice.name)) for choice in choices):
             self._say(loc, "an endpoint's weights cannot be scored; leave the key out, or add a runner that loads them")

@@ -54,6 +54,10 @@ def load(path: Path, empty: str = "see configs/quickstart.yaml") -> Source:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; see the examples in configs/") from None
+    except IsADirectoryError:
+        beside = Path(f"{path}.yaml")
+        instead = f"did you mean {beside}?" if beside.is_file() else "name a YAML file in it"
+        raise InputError(f"{path}: a folder, and no config; {instead}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file in UTF-8") from None
     except OSError as error:

@@ -114,8 +114,9 @@ class _SuiteReader(Reader):
     def _budget(self, data: dict[str, Any]) -> Budget | None:
         if "budget" not in data:
             return Budget()
-        if not data["budget"]:
-            self._say(("budget",), "empty; write hours: 8, usd: 20 or both under it, or leave the key out")
+        if not data["budget"] or not isinstance(data["budget"], dict):
+            said = f"must be a mapping of keys (got {data['budget']!r})" if data["budget"] else "empty"
+            self._say(("budget",), f"{said}; write hours: 8, usd: 20 or both under it, or leave the key out")
             return None
         return self._checked(Budget, data["budget"], ("budget",))
 
@@ -149,6 +150,9 @@ class _SuiteReader(Reader):
         given = dict(entry) if isinstance(entry, dict) else {"config": entry}
         own = given.pop("cost", None)
         said = len(self.errors)
+        for key in [one for one in given if one not in Entry.model_fields]:
+            self._say((*loc, key), f"unknown key; {nearest(key, (*Entry.model_fields, 'cost'))}")
+            del given[key]
         noun = self._checked(Entry, given, loc)
         over = None if own is None else self.cost(own, (*loc, "cost"))
         if noun is None:

@@ -9,14 +9,13 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from bench.errors import InputError
-from bench.plan.folder import write_text
+from bench.plan import folder as run_folder
 from bench.plan.suite import Budget
 from bench.schema import Noun
 from bench.store import JOURNAL, no_room
@@ -64,17 +63,18 @@ def read_suite(folder: Path, warn: Callable[[str], None]) -> StoredSuite | None:
 
 def write_suite(folder: Path, suite: StoredSuite) -> None:
     """Replace the file. Raises InputError when it cannot be written."""
-    write_text(folder / FILE, suite.model_dump_json(indent=1) + "\n")
+    run_folder.write_text(folder / FILE, suite.model_dump_json(indent=1) + "\n")
 
 
 def members(folder: Path) -> list[Path]:
-    """The run folders of a suite, in its order; just the folder itself where it is none."""
+    """The run folders of a suite that hold records, in its order; just the folder itself where it is none."""
     if not (folder / FILE).is_file() or (folder / JOURNAL).exists():
         return [folder]
     known = read_suite(folder, lambda _: None)
     names = () if known is None else known.members
-    found = [folder / name for name in names if (folder / name / JOURNAL).is_file()]
-    return found or [folder]
+    journals = [folder / name / JOURNAL for name in names]
+    # One that was begun, and of which nothing has ended, has an empty journal.
+    return [one.parent for one in journals if one.is_file() and one.stat().st_size] or [folder]
 
 
 @contextmanager
@@ -100,23 +100,15 @@ def held(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def set_aside(folder: Path) -> None:
-    """Move a suite's folder out of the way, under a name with its date; nothing is deleted.
+def refuse(folder: Path) -> None:
+    """Raises InputError where a run of one config would go into a suite's folder, which then was neither."""
+    if (folder / FILE).is_file():
+        raise InputError(f"{folder}: holds a suite; name another folder with --out, or give the config another name")
 
-    Raises InputError when the suite is running, or when the folder cannot be moved.
-    """
-    if not folder.exists():
-        return
-    stamp = datetime.fromtimestamp(folder.stat().st_mtime, UTC).strftime("%Y%m%dT%H%M%SZ")
-    target, number = folder.with_name(f"{folder.name}.{stamp}"), 2
-    while target.exists():
-        target, number = folder.with_name(f"{folder.name}.{stamp}-{number}"), number + 1
-    with held(folder):
-        try:
-            folder.rename(target)
-        except OSError as error:
-            said = f"cannot be set aside as {target.name} ({error.strerror})"
-            raise InputError(f"{folder}: {said}; name another --out") from None
+
+def set_aside(folder: Path) -> None:
+    """As a run's folder is; raises InputError when the suite is running, too."""
+    run_folder.set_aside(folder, held)
 
 
 def _runs(folder: Path) -> list[Path]:

@@ -36,14 +36,18 @@ def plain(problem: Mapping[str, Any]) -> str:
 
 
 def remedy(problem: Mapping[str, Any]) -> str:
-    """What to write where text stands that is a number to a person: YAML takes 3e4 and '2' for text.
+    """What to write where text stands that is a number or a list to a person: YAML takes 3e4 and '2' for text.
 
     >>> remedy({"type": "float_type", "input": "3e4"}), remedy({"type": "float_type", "input": "cheap"})
     ('; write 30000', '')
+    >>> remedy({"type": "tuple_type", "input": "--fast --metrics"})
+    '; write [--fast, --metrics]'
     """
     given = problem["input"]
     if problem["type"] == "string_type" and isinstance(given, int | float):
         return "; write it in quotes"
+    if problem["type"] == "tuple_type" and isinstance(given, str):
+        return f"; write [{', '.join(given.replace(',', ' ').split())}]"
     if problem["type"] not in ("float_type", "int_type", "float_parsing", "int_parsing") or not isinstance(given, str):
         return ""
     try:

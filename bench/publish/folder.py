@@ -134,10 +134,10 @@ def _name(copies: Sequence[Cleaned], asked: Asked) -> str:
         key: slugs.of_machine(one) if isinstance(one, Environment) else slugs.slug(one) for key, one in own.items()
     }
     if len(own) > 1:
-        raise InputError(
-            f"these runs are of {len(own)} machines ({', '.join(sorted(names.values()))}); publish each by itself, or"
-            " name one folder for all with --name"
-        )
+        told = f"of {len(own)} machines ({', '.join(sorted(names.values()))})"
+        if len(copies) == 1:  # of a cluster
+            raise InputError(f"this run is {told}; name its folder with --name")
+        raise InputError(f"these runs are {told}; publish each by itself, or name one folder for all with --name")
     ((key, name),) = names.items()
     stored = manifest.read(asked.into / name)
     if stored is not None and stored.get("machines") and key not in stored["machines"]:

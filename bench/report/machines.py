@@ -50,7 +50,7 @@ def comparison(row: "Row", rows: "Sequence[Row]") -> list[str]:
         factor = theirs.value / mine.value if mine.value else math.inf
         apart = mine.high is not None and theirs.low is not None and mine.high < theirs.low
         doubt = "" if apart else " (their intervals overlap: perhaps not)"
-        said.append(f"{factor:.2g} × cheaper than {other.machine} ({dollars_text(theirs)}){doubt}")
+        said.append(f"{_two(factor)} × cheaper than {other.machine} ({dollars_text(theirs)}){doubt}")
     return [f"By machine: {row.machine} {dollars_text(mine)} per million tokens is {', '.join(said)}."]
 
 
@@ -67,6 +67,15 @@ def dollars_text(of: Estimate) -> str:
     """
     ends = "" if of.low is None or of.high is None else f" ({_three(of.low)} to {_three(of.high)})"
     return f"${_three(of.value)}{ends}"
+
+
+def _two(factor: float) -> str:
+    """Two significant digits; of a CPU against a GPU it may be hundreds.
+
+    >>> _two(1.54), _two(2.0), _two(99.6), _two(153.0)
+    ('1.5', '2', '100', '150')
+    """
+    return f"{float(f'{factor:.2g}'):g}"
 
 
 def _three(usd: float) -> str:

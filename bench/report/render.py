@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.cost.printable import unprintable
 from bench.report import quality_text, table
+from bench.report.api_table import api_table
 from bench.report.figures import REPORT_SCHEMA_VERSION, flat, nested
 from bench.report.footnotes import footnotes
 from bench.report.headline import headline
@@ -65,7 +66,7 @@ def terminal(rows: Sequence[Row], width: int | None, percentiles: bool = False) 
         console.print(quality_text.TASKS + "\n")
         console.print(grid(headings, lines, left=(0,)))
         console.print()
-    headings, lines = table.api_table(rows)
+    headings, lines = api_table(rows)
     if lines:
         broken = [heading.replace("/", "/\n", 1) if "/" in heading else heading for heading in headings]
         console.print("the same requests at APIs\n")
@@ -132,7 +133,7 @@ def markdown(rows: Sequence[Row], percentiles: bool = False) -> str:
     headings, tasks = quality_text.task_table(rows)
     if tasks:
         parts += [f"**{quality_text.TASKS}**", pipes(headings, tasks, (0,))]
-    headings, compared = table.api_table(rows)
+    headings, compared = api_table(rows)
     if compared:
         parts += ["**the same requests at APIs**", pipes(headings, compared, (0,))]
     parts.append("\n".join(f"- {escaped(note)}" for note in footnotes(rows)))

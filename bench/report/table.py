@@ -144,13 +144,21 @@ def precision(row: Row) -> str:
     return label(row.cell.precision)
 
 
-def runner(row: Row, telling: Mapping[str, str | None] | None = None) -> str:
-    """The runner's name, with those of its options that tell the row from the others."""
-    told = row.cell.runner.told()
-    shown = {key: told[key] for key, usual in (telling or {}).items() if key in told and str(told[key]) != usual}
+Telling = Mapping[tuple[str, str], str | None]
+"""Runner and option in which rows differ → the value that goes without saying."""
+
+
+def runner(row: Row, telling: Telling | None = None) -> str:
+    """The runner's name, with those of its options that tell the row from the others of that runner."""
+    told, name = row.cell.runner.told(), row.cell.runner.name
+    shown = {
+        key: told[key]
+        for (of, key), usual in (telling or {}).items()
+        if of == name and key in told and str(told[key]) != usual
+    }
     if shown.get("python"):
         shown["python"] = row.cell.runner.environment_folder()
-    return row.cell.runner.name + _changed(shown)
+    return name + _changed(shown)
 
 
 def _changed(options: dict[str, object]) -> str:
@@ -328,17 +336,17 @@ def _at_blend(name: str) -> Callable[[Row], str]:
     return _estimate(lambda row: None if row.dollars is None else row.dollars.blends.get(name), interval=True)
 
 
-def telling_options(rows: Sequence[Row]) -> dict[str, str | None]:
-    """Runner options in which two rows differ, each with the value that goes without saying: that of most rows."""
-    seen: dict[str, Counter[str]] = {}
+def telling_options(rows: Sequence[Row]) -> Telling:
+    """Options in which two rows of a runner differ, each with the value that goes without saying: that of most."""
+    seen: dict[tuple[str, str], Counter[str]] = {}
     for row in rows:
         for key, value in row.cell.runner.told().items():
-            seen.setdefault(key, Counter())[str(value)] += 1
-    found: dict[str, str | None] = {}
-    for key, values in sorted(seen.items()):
+            seen.setdefault((row.cell.runner.name, key), Counter())[str(value)] += 1
+    found: dict[tuple[str, str], str | None] = {}
+    for which, values in sorted(seen.items()):
         if len(values) > 1:
             common, count = values.most_common(1)[0]
-            found[key] = common if 2 * count > values.total() else None
+            found[which] = common if 2 * count > values.total() else None
     return found
 
 
@@ -356,47 +364,3 @@ def percentile_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ..
 
 def _percentile(value: float | TooFew | None) -> str:
     return str(value) if isinstance(value, TooFew) else number(None if value is None else value * MS)
-
-
-def api_table(rows: Sequence[Row]) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Headings and lines of the second table: each row's requests at every compared API.
-
-    For each pair of lengths first the APIs' own price, then each row as a ratio to it and where it breaks even.
-    """
-    priced = [row for row in rows if row.dollars is not None]
-    names = list(dict.fromkeys(one.api for row in priced for one in row.dollars.apis)) if priced else []  # type: ignore[union-attr]
-    lines: list[tuple[str, ...]] = []
-    lengths = list(dict.fromkeys(_lengths(row) for row in priced))
-    place = {id(row): index for index, row in enumerate(rows, 1)}
-    for input_tokens, cached, output_tokens in lengths:
-        here = [row for row in priced if _lengths(row) == (input_tokens, cached, output_tokens)]
-        prices = {one.api: one.api_usd_per_request for row in here for one in row.dollars.apis}  # type: ignore[union-attr]
-        request = f"{input_tokens} in{f' ({cached} cached)' if cached else ''} + {output_tokens} out, at the API"
-        lines.append((request, "", *(number(prices[name] * 1000) if name in prices else NONE for name in names)))
-        for row in here:
-            who = f"#{place[id(row)]} {catalogue.label(row.cell.model)} {precision(row)}"
-            lines.append((f"{who}, {row.cell.workload.label()}", *_api_cells(row, names)))
-    return ["$ per 1,000 requests", "self-hosted", *names], lines
-
-
-def _lengths(row: Row) -> tuple[int, int, int]:
-    """Prompt, how much of it an API has in its cache, and output: what its price of a request depends on."""
-    cached = max((one.cached_tokens for one in row.dollars.apis), default=0) if row.dollars is not None else 0
-    return row.cell.workload.input_tokens, cached, row.cell.workload.output_tokens
-
-
-def _api_cells(row: Row, names: Sequence[str]) -> list[str]:
-    assert row.dollars is not None
-    found = {one.api: one for one in row.dollars.apis}
-    own = row.dollars.all_usd_per_request
-    texts = [number(own.value * 1000) + spread(own, 1000)]
-    for name in names:
-        one = found.get(name)
-        texts.append(
-            NONE if one is None else f"{number(one.ratio.value)}×, {_from(one.break_even_utilisation)}{doubt(one)}"
-        )
-    return texts
-
-
-def _from(utilisation: float | None) -> str:
-    return "never cheaper" if utilisation is None else f"from {percent(utilisation)}"

@@ -135,12 +135,39 @@ class CountsDeviceMemory(Protocol):
 
 
 @runtime_checkable
+class DividesPrompts(Protocol):
+    """A runner whose engine computes long prompts part by part, so that its activations are those of a part."""
+
+    @classmethod
+    def tokens_at_once(cls, options: BaseModel) -> int | None:
+        """Most prompt tokens that are computed together, the least where the device decides; None for all of a batch.
+
+        Asked before anything is started, for what cannot fit.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesDevices(Protocol):
+    """A runner that says how many accelerators its options take, where their names do not tell it."""
+
+    @classmethod
+    def devices(cls, options: BaseModel) -> int | None:
+        """0: the CPU does the work; None: one, where there is one.
+
+        Asked before anything is started, to place a cell on a node and to estimate its price.
+        """
+        ...
+
+
+@runtime_checkable
 class KnowsDevices(Protocol):
-    """A runner that can say, before anything is started, that its options ask for more devices than there are."""
+    """A runner that can say, before anything is started, that its options ask for more devices than there are, or
+    for a library that is not there."""
 
     @classmethod
     def lacking(cls, options: BaseModel, environment: Environment) -> tuple[str, str] | None:
-        """Reason and remedy, one line each; None where there are enough, or where nobody can tell yet."""
+        """Reason and remedy, one line each; None where all is there, or where nobody can tell yet."""
         ...
 
 

@@ -8,6 +8,7 @@ record, so an option names the environment variable that holds the key.
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
@@ -42,6 +43,14 @@ _SECRET_VARIABLE = re.compile(r"(api_?key|secret|password|credentials?|(?<![a-z]
 _SECRET_OPTION = re.compile(r"--?[\w-]*(api-?key|token|password|secret)(=.*)?", re.IGNORECASE)
 NAME_IT = "name the environment variable with key_env"
 EXPORT_IT = "export it before `bench run`: the server inherits the environment (such as VLLM_API_KEY, LLAMA_API_KEY)"
+DIVIDE = frozenset(
+    {
+        *("--tensor-parallel-size", "-tp", "--tp", "--tp-size", "--tp_size", "--num-shard"),
+        *("--pipeline-parallel-size", "-pp", "--pp", "--pp-size", "--pp_size"),
+        *("--data-parallel-size", "-dp", "--dp", "--dp-size"),
+    }
+)
+"""Words of vLLM, SGLang, TensorRT-LLM and TGI before the number of devices (docs/servers.md); several multiply."""
 LONGEST_S = 30 * 24 * 3600
 """For one request, or for a server to start: beyond, a number is a slip."""
 
@@ -111,6 +120,19 @@ class OpenAIRunner:
         return None
 
     @classmethod
+    def devices(cls, options: BaseModel) -> int | None:
+        """None of the accelerators for a server on another machine, which this one only asks; of one that is started as
+        many as the words of its command divide the model over.
+        """
+        assert isinstance(options, Options)
+        host = urlsplit(options.base_url or "").hostname or "localhost"
+        is_here = host in ("localhost", "::1") or host.startswith("127.")
+        if not is_here:
+            return 0
+        count = 1 if options.server is None else _divided((*(options.server.command or ()), *options.server.args))
+        return count if count > 1 else None
+
+    @classmethod
     def precisions(cls, environment: Environment) -> dict[str, str | None]:
         return dict.fromkeys(PRECISIONS)
 
@@ -129,6 +151,16 @@ class OpenAIRunner:
         raise UnsupportedError(
             "an endpoint serves requests and runs no static batches", "give the workload a `load`, such as load: closed"
         )
+
+
+def _divided(words: Sequence[str]) -> int:
+    """Over how many devices these words of a command divide a model."""
+    count = 1
+    for word, following in pairwise([*words, ""]):
+        name, _, value = word.partition("=")
+        number = value or following
+        count *= int(number) if name in DIVIDE and number.isdecimal() and int(number) > 0 else 1
+    return count
 
 
 Runner = OpenAIRunner

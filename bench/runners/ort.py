@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.metrics import footprint
 from bench.models import catalogue
 from bench.models.checksum import checksum
@@ -25,9 +25,9 @@ from bench.sensors import environment
 
 SETTINGS = "genai_config.json"
 BUILDER = "python -m onnxruntime_genai.models.builder -i CHECKPOINT -o FOLDER -p int4 -e cpu (docs/openvino.md)"
-PLAIN = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+PLAIN = {"fp32": "float32", "fp16": "float16"}
 PROVIDERS = {"cuda": "cuda:0", "dml": "dml:0", "webgpu": "webgpu:0"}
-INSTALL = "pip install 'llm-cost-bench[ort]'"
+INSTALL = extra("ort")
 
 
 class Options(BaseModel):
@@ -80,6 +80,12 @@ class OrtRunner:
         if options.provider not in (None, "cpu"):
             return None
         return environment.memory_limit_bytes or environment.memory_total_bytes
+
+    @classmethod
+    def devices(cls, options: BaseModel) -> int | None:
+        """None of the accelerators unless a provider is named: most folders were built for the CPU."""
+        assert isinstance(options, Options)
+        return 0 if options.provider in (None, "cpu") else None
 
     @classmethod
     def needs(cls, options: BaseModel) -> Mapping[str, str]:
@@ -164,7 +170,7 @@ class OrtRunner:
         shape, decoder = footprint.shape(sizes), told["model"]["decoder"]
         if shape is None:
             raise UnsupportedError(f"the sizes in {folder.name}/config.json are of no known architecture", BUILDER)
-        files = sorted(folder.glob("*.onnx.data")) or sorted(folder.glob("*.onnx"))
+        files = _weight_files(folder)
         size = sum(path.stat().st_size for path in files)
         place = PROVIDERS.get(str(self._model.device_type).lower(), "cpu")
         values = 2 * decoder["num_hidden_layers"] * decoder["num_key_value_heads"] * decoder["head_size"]
@@ -214,13 +220,24 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _stored(folder: Path, told: Mapping[str, Any]) -> str:
     """How matrices are stored: int4 and int8 by the names that the builder gives them, else by their bytes a value."""
-    graph = (folder / str(told["model"]["decoder"].get("filename", "model.onnx"))).read_bytes()
+    name = str(told["model"]["decoder"].get("filename", "model.onnx"))
+    try:
+        graph = (folder / name).read_bytes()
+    except OSError as error:
+        raise UnsupportedError(
+            f"{folder.name}/{name} cannot be read ({error.strerror})", f"build it anew: {BUILDER}"
+        ) from None
     packed = re.search(rb"MatMul\.weight_Q([248])", graph)
     if packed:
         return f"int{packed[1].decode()}"
     shape = footprint.shape(_json(folder / "config.json"))
-    size = sum(path.stat().st_size for path in folder.glob("*.onnx.data"))
+    size = sum(path.stat().st_size for path in _weight_files(folder))
     return "fp32" if shape is None or size > 3 * shape.parameters else "fp16"
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Weights are beside the graph, or in it where they are few."""
+    return sorted(folder.glob("*.onnx.data")) or sorted(folder.glob("*.onnx"))
 
 
 def _check(precision: Precision, stored: str) -> None:

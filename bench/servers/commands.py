@@ -27,7 +27,10 @@ def made(engine: Engine, choice: ManagedServer, launch: Launch) -> Command:
     command = _filled(choice, launch) if is_whole(choice.command) else engine.command(launch)
     if shutil.which(command.words[0]) is None:
         name = bare(command.words[0])
-        what = "the server's program is not here" if engine.name == "command" else f"{engine.name} is not installed"
+        if choice.command is not None:
+            remedy = "write the whole path of one that can be run, or a name that is on the PATH of `bench run`"
+            raise UnsupportedError(f"server.command: no program {name!r} here", remedy)
+        what = f"{engine.name} is not installed"
         raise UnsupportedError(what if name == engine.name else f"{what}: no {name} here", engine.install)
     for module in command.needs:
         if find_spec(module) is None:

@@ -17,7 +17,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.models import catalogue
 from bench.servers import gguf
 from bench.servers import precision as precisions
@@ -25,7 +25,7 @@ from bench.servers.engine import HOST, Command, Engine, Launch, Meanings
 
 BINARY = "llama-server"
 KV_TYPES = {"int8": "q8_0", "int4": "q4_0"}
-INSTALL = "pip install 'llm-cost-bench[llamacpp]', or put llama-server on the PATH"
+INSTALL = f"{extra('llamacpp')}, or put llama-server on the PATH"
 SPARE_THREADS = 8
 PROBED_TOKENS = 1024
 """Of a made-up vocabulary a token is a byte, and the probe's text long: a slot must hold it."""

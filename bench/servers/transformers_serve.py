@@ -11,7 +11,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.schema import FourBit, Int8
 from bench.servers import precision as precisions
 from bench.servers import weights as files
@@ -81,6 +81,6 @@ def _version() -> str | None:
 ENGINE = Engine(
     name="transformers",
     command=command,
-    install="pip install 'llm-cost-bench[serve]'",
+    install=extra("serve"),
     metrics_path=None,
 )

@@ -1,6 +1,6 @@
 """vLLM's OpenAI-compatible server: `vllm serve`. Its build for CPUs (0.32) was run; GPUs by its documentation alone.
 
-Its bitsandbytes weights are nf4 with quantised scales, computed in bf16 (since 0.2x through its own package
+Its bitsandbytes weights are nf4 with quantised scales, computed in bf16 (newer ones have them in the package
 vllm-bnb-plugin); it makes fp8 while it loads (`fp8_per_tensor` and its like, which older ones do not know), and no
 int8. Keys and values as fp8 are e4m3 with the scales that the checkpoint brings, else 1. A shape is served with random
 weights and a tokenizer that is made up too.

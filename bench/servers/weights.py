@@ -1,11 +1,11 @@
 """The files that a server serves, found from what a config calls the model, and what identifies them."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.errors import UnsupportedError
+from bench.errors import InputError, UnsupportedError
+from bench.gguf_files import header
 from bench.models import builtin, catalogue, hub
 from bench.models.checksum import checksum
 from bench.schema import Model
@@ -113,17 +113,16 @@ def identity(weights: Weights, served: Path | None) -> tuple[str | None, int | N
     if served.is_dir():
         files = sorted(served.glob("*.safetensors"))
         return builtin.weights_id(served) or checksum(files), _size(files)
-    return _builtin_gguf_id(served) or checksum([served]), _size([served])
+    parts = _parts(served)
+    return builtin.gguf_id(served) or checksum(parts), _size(parts)
 
 
-def _builtin_gguf_id(path: Path) -> str | None:
-    """The checksum that was verified when a built-in model's GGUF file was fetched."""
+def _parts(path: Path) -> list[Path]:
+    """The files of a GGUF model: several where it is split, and a server is given the first of them."""
     try:
-        note = json.loads((path.parent / builtin.NOTE).read_text(encoding="utf-8"))
-        known = {name: one for name, one in catalogue.BUILTINS.items() if Path(one.gguf).name == path.name}
-        return f"sha256:{note['gguf_sha256'][:16]}" if known else None
-    except (OSError, ValueError, KeyError):
-        return None
+        return list(header.read(path).files)
+    except InputError:
+        return [path]
 
 
 def _size(paths: list[Path]) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from bench.schema import (
     Ceilings,
@@ -67,6 +67,9 @@ class Reply(Noun):
     environments: tuple[Environment, ...] = Field(
         (), description="one for each runner that was asked for; of a job, its own"
     )
+    lacking: tuple[str | None, ...] = Field(
+        (), description="of a probe, for each runner: why none of its cells can run there, such as an engine that lacks"
+    )
     ceilings: Ceilings | None = None
     said: tuple[str, ...] = Field((), description="lines for the person")
     refused: str | None = Field(None, description="why nothing could be done there at all")
@@ -88,6 +91,14 @@ class Ended:
     reply: Reply | None = None
     files: Files = field(default_factory=dict)
     lost: str | None = None
+
+
+def answered(ticket: str, text: str, files: Files) -> Ended:
+    """An order that a node answered. One of another version may say what nobody here understands."""
+    try:
+        return Ended(ticket, Reply.model_validate_json(text), files)
+    except ValidationError:
+        return Ended(ticket, lost="its answer cannot be read; install the same bench there")
 
 
 class Cluster(Protocol):

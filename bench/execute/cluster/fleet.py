@@ -89,6 +89,10 @@ class Fleet:
             if key not in self.met or key in self.doubted:
                 self.doubted.discard(key)
                 self.met.setdefault(key, len(self.met) + 1)
+                if offer.cpus <= 0:
+                    # Heads are often started so, to keep work away from them; nothing could ever be claimed there.
+                    self._say(f"node {self.met[key]}: offers no CPUs; it is not used")
+                    continue
                 order = Order(what="probe", runners=tuple(self.choices))
                 limit_s = self.cluster.probe_limit_s
                 until_s = math.inf if limit_s is None else self.clock() + limit_s
@@ -112,9 +116,13 @@ class Fleet:
         if refused is not None:
             self._say(f"node {number}: {refused}; it is not used")
             return
-        environments = dict(zip(map(key_of, self.choices), reply.environments, strict=True))
-        node = Node(number, offer, environments)
+        keys = [key_of(one) for one in self.choices]
+        environments = dict(zip(keys, reply.environments, strict=True))
+        lacking = {key: why for key, why in zip(keys, reply.lacking, strict=False) if why is not None}
+        node = Node(number, offer, environments, lacking)
         self.nodes[offer.key] = node
+        for why in dict.fromkeys(lacking.values()):
+            self._say(f"node {number}: {why}")
         what = node.any_environment
         devices = ", ".join(dict.fromkeys(node.accelerators)) or "accelerator"
         has = f"{offer.devices} × {devices}" if offer.devices else "no accelerator"
@@ -140,6 +148,12 @@ class Fleet:
 
     def _limited(self, node: Node, ended: Ended) -> None:
         reply = ended.reply
+        if reply is None:  # another one of its kind can say it
+            what = node.any_environment.hardware()
+            self.hardware.discard(what)
+            alike = [one for one in self.nodes.values() if one.any_environment.hardware() == what]
+            for other in [one for one in alike if one.number != node.number][:1]:
+                self._want_ceilings(other)
         for line in () if reply is None else reply.said:
             self._say(f"node {node.number}: {line}")
         if reply is not None and reply.ceilings is not None:
@@ -154,7 +168,8 @@ class Fleet:
         """Send a job to a node. Raises InputError when there is no room for its record."""
         cell = job.cell
         rounds = max(cell.protocol.rounds, cell.protocol.max_rounds)
-        self.bench.journal.reserve(rounds * cell.workload.output_tokens * STAMP_BYTES)
+        own_bytes = rounds * cell.workload.output_tokens * STAMP_BYTES
+        self.bench.journal.reserve(own_bytes * (1 + len(self.running)))  # all that are on their way come home
         draft = draft_of(job, node.environment(cell), None if unit is None else unit.name, str(node.number))
         job = job.model_copy(update={"record_id": draft.record_id})
         limit_s = self.bench.sweep.timeout_s
@@ -173,17 +188,18 @@ class Fleet:
         """See what comes, goes and ends; the records that came of it, stored."""
         self.meet()
         found = []
-        for ended in self.cluster.wait(timeout_s):
-            if ended.ticket in self.probing:
-                self._probed(self.probing.pop(ended.ticket).offer, ended)
-            elif ended.ticket in self.limits:
-                self._limited(self.limits.pop(ended.ticket), ended)
-            elif ended.ticket in self.running:
-                interrupts.hold()  # a record on its way must not be cut short
-                try:
+        came = self.cluster.wait(timeout_s)
+        interrupts.hold()  # records on their way must not be cut short: several may have come at once
+        try:
+            for ended in came:
+                if ended.ticket in self.probing:
+                    self._probed(self.probing.pop(ended.ticket).offer, ended)
+                elif ended.ticket in self.limits:
+                    self._limited(self.limits.pop(ended.ticket), ended)
+                elif ended.ticket in self.running:
                     found.append(self._ended(ended))
-                finally:
-                    interrupts.let_through()
+        finally:
+            interrupts.let_through()
         self._give_up_probes()
         return found
 
@@ -197,8 +213,9 @@ class Fleet:
             del one.unit.running[ended.ticket]
             kind = record.environment.fingerprint()
             known = one.unit.known.setdefault(kind, Measured())
-            if kind != one.unit.kind:  # a scheduler of its own sent it elsewhere: a row of its own
-                one.unit.losses += 1
+            # Counted in a row: a node that is there at the end was not ended by this cell. Where a scheduler of its own
+            # sent the cell elsewhere, it is a row of its own, and not for ever.
+            one.unit.losses = 0 if kind == one.unit.kind else one.unit.losses + 1
             known.add(record, folder)
             record = record.model_copy(update={"stop": known.stop(self.bench.sweep)})
         record = record.model_copy(update={"command": self.bench.command(record.cell)})
@@ -267,7 +284,8 @@ class Fleet:
             nodes = self.ready()
             for unit in units:
                 unit.settle(nodes, self.bench.sweep)
-            while (start := starts(units, nodes, self.held(), self.bench.sweep)) is not None:
+            more_come = bool(self.probing or self.limits)
+            while (start := starts(units, nodes, self.held(), self.bench.sweep, more_come)) is not None:
                 self._start(start)
                 waited_s = 0.0
             if self.running or self.probing or self.limits:

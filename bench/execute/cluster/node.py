@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from bench import store, traces
 from bench.errors import InputError
 from bench.execute import ceilings, child, fetched, fit, interpreters
 from bench.execute.cluster import Files, Order, Reply
 from bench.execute.interrupts import interrupts
 from bench.measure.serving import salvage
-from bench.schema import Failure, Job, QualityInput, Scored
+from bench.schema import Failure, Job, QualityInput, RunnerChoice, Scored
 from bench.sensors import environment
 
 KEPT = "kept.npz"
@@ -27,7 +29,10 @@ LOG = "log"
 
 def perform(text: str, files: Files) -> tuple[str, dict[str, bytes]]:
     """Carry out an order (its JSON), and answer (its JSON, and files). Raises nothing that an order can cause."""
-    order = Order.model_validate_json(text)
+    try:
+        order = Order.model_validate_json(text)
+    except ValidationError:
+        return _said(Reply(refused="cannot read this order; install the same bench there")), {}
     try:
         if order.what == "probe":
             return _said(_probed(order)), {}
@@ -52,7 +57,14 @@ def _probed(order: Order) -> Reply:
         instrument=environment.INSTRUMENT,
         niceness=_niceness(),
         environments=tuple(interpreters.environment_of(one) for one in order.runners),
+        lacking=tuple(map(_lacking, order.runners)),
     )
+
+
+def _lacking(choice: RunnerChoice) -> str | None:
+    """Why no cell of a runner can run here; None where its engine is there."""
+    found = interpreters.problem(choice)
+    return None if found is None else found.reason
 
 
 def _niceness() -> int:

@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError
-from bench.execute.cluster import Claim, Ended, Files, Offer, Order, Reply
+from bench.errors import InputError, extra
+from bench.execute.cluster import Claim, Ended, Files, Offer, Order, answered
 
 PORT = 10001
 """Of Ray Client, unless the head was started with another one."""
@@ -46,7 +46,7 @@ SLOW = "Starting Ray client server failed"
 STOP_S = 12.0
 """A task sees that it is cancelled when its wait for the child wakes, every ten seconds at the latest."""
 
-MISSING = "Ray is not installed; pip install 'llm-cost-bench[ray]', the same versions on every node"
+MISSING = f"Ray is not installed; {extra('ray')}, the same versions on every node"
 KIND = "accelerator_type:"
 
 
@@ -57,7 +57,7 @@ def check(text: str) -> str:
     host, colon, port = text.removeprefix("ray://").rpartition(":")
     if not colon:
         host, port = port, str(PORT)
-    if not text.startswith("ray://") or not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not text.startswith("ray://") or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise InputError(f"--on {text}: not an address; write ray://HEAD or ray://HEAD:PORT, ray, or slurm")
     return f"ray://{host}:{port}"
 
@@ -82,7 +82,7 @@ class RayCluster:
     name: str
     ray: Any
     tickets: dict[str, Any] = field(default_factory=dict)
-    """Ticket → reference of its task."""
+    """Ticket → reference of its task, or why it could not be submitted."""
     places: dict[str, str] = field(default_factory=dict)
     """Ticket → key of its node."""
     gone: dict[str, int] = field(default_factory=dict)
@@ -138,6 +138,8 @@ class RayCluster:
             if not ready and not failed:
                 ready, _ = self._asked(self.ray.wait, list(pending), num_returns=1, timeout=timeout_s)
         ended = [Ended(ticket, lost=_line(self.tickets.pop(ticket))) for ticket in failed]
+        for ticket in failed:
+            del self.places[ticket]
         ended += [self._ended(pending[one]) for one in ready]
         return [*ended, *self._without_node()]
 
@@ -151,7 +153,7 @@ class RayCluster:
             return Ended(ticket, lost="Ray ended it because the node's memory ran out (RAY_memory_usage_threshold)")
         except self.ray.exceptions.RayError as error:
             return Ended(ticket, lost=_why(error))
-        return Ended(ticket, Reply.model_validate_json(text), files)
+        return answered(ticket, text, files)
 
     def _without_node(self) -> list[Ended]:
         """Tasks whose node is gone and of which Ray says nothing, given up the third time."""

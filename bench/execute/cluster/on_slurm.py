@@ -17,8 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.errors import InputError
-from bench.execute.cluster import Claim, Ended, Files, Offer, Order, Reply
+from bench.errors import InputError, extra
+from bench.execute.cluster import Claim, Ended, Files, Offer, Order, answered
 
 LOCAL = "local"
 FOLDER = "bench-slurm"
@@ -33,7 +33,7 @@ AROUND_S = 600.0
 
 LOOK_S = 0.1
 SINFO_S = 20.0
-MISSING = "submitit is not installed; pip install 'llm-cost-bench[slurm]', on the nodes too"
+MISSING = f"submitit is not installed; {extra('slurm')}, on the nodes too"
 
 
 def check(text: str) -> str:
@@ -60,17 +60,11 @@ class SlurmCluster:
     def offers(self) -> Sequence[Offer]:
         return [Offer(self.partition or "default", float(self.cpus), self.devices)]
 
-    def submit(self, key: str, claim: Claim, order: Order, files: Files) -> str:
+    def submit(self, key: str, claim: Claim, order: Order, files: Files) -> str:  # noqa: ARG002
         from bench.execute.cluster import node
 
         executor = self.submitit.AutoExecutor(folder=self.folder, cluster=LOCAL if key == LOCAL else "slurm")
-        minutes = min(MINUTES, int((order.timeout_s + AROUND_S) / 60) + 1)
-        asked: dict[str, Any] = {"timeout_min": minutes, "name": f"bench-{order.what}"}
-        if key != LOCAL:
-            asked |= {"cpus_per_task": max(1, int(claim.cpus)), "slurm_exclusive": True}
-            asked |= {"slurm_partition": self.partition} if self.partition else {}
-            asked |= {"gpus_per_node": claim.devices} if claim.devices else {}
-        executor.update_parameters(**asked)
+        executor.update_parameters(**self.asks(order))
         text = order.model_dump_json(exclude_defaults=True)
         try:
             with _said_into(self.folder / SAID) if key == LOCAL else nullcontext():
@@ -83,6 +77,20 @@ class SlurmCluster:
         ticket = str(job.job_id)
         self.jobs[ticket] = job
         return ticket
+
+    def asks(self, order: Order) -> dict[str, Any]:
+        """What Slurm is asked for: a whole node for every order, the probe too, whatever share of it a cell claims.
+
+        Slurm hides what a job did not ask for (CPUs, GPUs, memory): a node that was probed with less would be another
+        machine in each record.
+        """
+        minutes = min(MINUTES, int((order.timeout_s + AROUND_S) / 60) + 1)
+        asked: dict[str, Any] = {"timeout_min": minutes, "name": f"bench-{order.what}"}
+        if self.partition != LOCAL:
+            asked |= {"cpus_per_task": self.cpus, "slurm_exclusive": True}
+            asked |= {"slurm_partition": self.partition} if self.partition else {}
+            asked |= {"gpus_per_node": self.devices} if self.devices else {}
+        return asked
 
     def wait(self, timeout_s: float) -> Sequence[Ended]:
         left_s = timeout_s
@@ -100,7 +108,7 @@ class SlurmCluster:
         except Exception as error:  # submitit raises what the job raised, and errors of its own  # noqa: BLE001
             return Ended(ticket, lost=f"its job ended without a result ({' '.join(str(error).split())[:200]})")
         _cleared(job.paths)
-        return Ended(ticket, Reply.model_validate_json(text), files)
+        return answered(ticket, text, files)
 
     def drop(self, ticket: str) -> None:
         job = self.jobs.pop(ticket)

@@ -80,7 +80,8 @@ def kinds_of(fleet: Fleet, units: Sequence[Unit]) -> list[Kind]:
             kind.nodes.append(node)
             known = set(map(id, kind.units))
             kind.units += [one for one in own if id(one) not in known]
-    return list(found.values()) if units else [Kind(fleet.ready()[:1])]
+    first = fleet.ready()[:1]
+    return list(found.values()) if units or not first else [Kind(first)]
 
 
 def score(
@@ -95,7 +96,10 @@ def score(
     """Run the quality passes `cells` that are not stored, once for each kind of node. Raises as `Fleet.run` does."""
     folder = fleet.bench.journal.folder
     first = True
-    for kind in kinds_of(fleet, units):
+    kinds = kinds_of(fleet, units)
+    if cells and not kinds:
+        fleet.bench.watcher.say("quality passes are left out: no node is there that measured a cell of this config")
+    for kind in kinds:
         node = kind.nodes[0]
         own = [cell for cell in cells if isinstance(node.claim(Unit(cell)), Claim)]
         prints = {cell.cell_id: node.kind(cell) for cell in own}

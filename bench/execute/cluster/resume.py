@@ -1,6 +1,7 @@
 """What a run's folder already holds of units, each record counted by the environment of the node that it ran on."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from bench import store
 from bench.execute import under_load
 from bench.execute.cluster.schedule import Unit
 from bench.execute.run import Measured
+from bench.schema import Record
 from bench.sensors import environment
 
 
@@ -33,6 +35,7 @@ def restore(units: Sequence[Unit], folder: Path, warn: Callable[[str], None], re
         elif record.status == "lost":
             unit.losses += 1
         else:
+            unit.losses = 0
             unit.known.setdefault(record.environment.fingerprint(), Measured()).add(record, folder)
     every = [one for unit in units for one in unit.known.values()]
     held = Held(sum(len(one.replicates) for one in every), sum(len(one.failures) for one in every), others)
@@ -46,9 +49,12 @@ def restore(units: Sequence[Unit], folder: Path, warn: Callable[[str], None], re
 
 def cleared(folder: Path) -> int:
     """Take away the notes of runs under load that were killed with their driver: what they measured stayed on the
-    nodes. Returns how many they were."""
+    nodes. Those of this machine stay, for a run on it to keep what they have. Returns how many were taken away."""
     found = 0
     for note in (folder / "traces").glob(f"*{under_load.NOTE}"):
+        with suppress(ValueError):  # torn before the run began
+            if Record.model_validate_json(note.read_bytes()).node is None:
+                continue
         under_load.over(folder, note.name.removesuffix(under_load.NOTE))
         found += 1
     return found

@@ -4,37 +4,43 @@ A unit is a cell on one machine of the config, or on any node that has what it n
 All its replicates stay on nodes of one kind (equal `Environment.fingerprint()`): others would be another measurement.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
-from typing import Any
 
-from bench import runners
+from bench.execute import devices
 from bench.execute.cluster import Claim, Offer
 from bench.execute.run import Measured
 from bench.hardware import parts
 from bench.schema import Accelerator, Cell, Environment, Machine, RunnerChoice, Sweep
 
-ALL = -1
-"""Of devices: every one that the node has."""
-
 MOST_LOSSES = 3
-"""A cell whose node died so often is given up: perhaps it is the cell that ends them."""
+"""A cell whose node died so often in a row is given up: perhaps it is the cell that ends them."""
 
 
 @dataclass(eq=False)
 class Node:
-    """A node that was probed. `number` is the run's own name for it; `environments` are by runner (`key_of`)."""
+    """A node that was probed. `number` is the run's own name for it; `environments` are by runner (`key_of`), and so is
+    `lacking`: why no cell of a runner can run there."""
 
     number: int
     offer: Offer
     environments: Mapping[str, Environment]
+    lacking: Mapping[str, str] = field(default_factory=dict)
     _kinds: dict[str, str] = field(default_factory=dict)
     _claims: dict[tuple[str, str | None], Claim | str] = field(default_factory=dict)
 
     def environment(self, cell: Cell) -> Environment:
         return self.environments[key_of(cell.runner)]
+
+    def can_run(self, unit: "Unit") -> bool:
+        """Whether it is what the unit asks for."""
+        return isinstance(self.claim(unit), Claim)
+
+    def has_engine(self, cell: Cell) -> bool:
+        return not self.lacking or key_of(cell.runner) not in self.lacking
 
     def kind(self, cell: Cell) -> str:
         """Equal for nodes on which replicates of the cell may stand in one interval."""
@@ -76,6 +82,7 @@ class Unit:
     """By kind: what the journal holds, and what came since."""
     kind: str | None = None
     losses: int = 0
+    """In a row."""
     running: dict[str, int] = field(default_factory=dict)
     """Ticket → replicate."""
 
@@ -112,7 +119,7 @@ class Unit:
         """Bind it to what the journal holds: of a kind that is there, else to one that needs no more replicates."""
         if self.kind is not None or self.running:
             return
-        here = {node.kind(self.cell) for node in nodes if isinstance(node.claim(self), Claim)}
+        here = {node.kind(self.cell) for node in nodes if node.can_run(self)}
         done = [kind for kind, one in self.known.items() if one.stop(sweep) is not None]
         choice = [kind for kind in self.known if kind in here and self.known[kind].replicates] or done
         if choice:
@@ -141,9 +148,14 @@ def units(cells: Sequence[Cell], machines: Sequence[Machine]) -> list[Unit]:
 
 
 def starts(
-    waiting: Iterable[Unit], nodes: Sequence[Node], held: Mapping[int, Sequence[Claim]], sweep: Sweep
+    waiting: Iterable[Unit],
+    nodes: Sequence[Node],
+    held: Mapping[int, Sequence[Claim]],
+    sweep: Sweep,
+    more_come: bool = False,
 ) -> Start | None:
-    """The next replicate to begin, None where none can. `held`: what runs on each node, by its number.
+    """The next replicate to begin, None where none can. `held`: what runs on each node, by its number; `more_come`:
+    whether other nodes are being looked at, which may have an engine that none of these has.
 
     On each node the unit with the fewest replicates goes first, in another random order in each sweep, so that a drift
     of a node hits all its cells alike. What needs more of the node than is free now holds those behind it back: it
@@ -154,7 +166,8 @@ def starts(
         free = _free(node, held.get(node.number, ()))
         if free.cpus <= 0 and free.devices <= 0:
             continue
-        first = min((one for one in wanting if _may_run(one, node)), key=partial(_turn, node), default=None)
+        able = (one for one in wanting if _may_run(one, node, nodes, more_come))
+        first = min(able, key=partial(_turn, node), default=None)
         if first is None:
             continue
         needs = node.claim(first)
@@ -163,10 +176,15 @@ def starts(
     return None
 
 
-def _may_run(unit: Unit, node: Node) -> bool:
+def _may_run(unit: Unit, node: Node, nodes: Sequence[Node], more_come: bool) -> bool:
     if unit.kind is not None and unit.kind != node.kind(unit.cell):
         return False
-    return isinstance(node.claim(unit), Claim)
+    if not node.can_run(unit):
+        return False
+    if node.has_engine(unit.cell):
+        return True
+    # Where no node has the engine, one of them takes the cell: its record then says what to install.
+    return not more_come and not any(one.has_engine(unit.cell) and one.can_run(unit) for one in nodes)
 
 
 def _turn(node: Node, unit: Unit) -> tuple[int, bytes]:
@@ -189,12 +207,12 @@ def claim(cell: Cell, machine: Machine | None, node: Node) -> Claim | str:
     no = None if machine is None else _is_not(machine, node)
     if no is not None:
         return no
-    offer, wanted = node.offer, devices_of(cell.runner)
-    if wanted == 0 or (not offer.devices and not _needs_devices(cell.runner)):
+    offer, wanted = node.offer, devices.asked(cell.runner)
+    if wanted == 0 or (not offer.devices and not devices.must_be_there(cell.runner)):
         return Claim(offer.cpus)
-    count = offer.devices if wanted == ALL else wanted or 1
+    count = offer.devices if wanted == devices.ALL else wanted or 1
     if machine is not None and machine.devices is not None:
-        count = max(machine.devices, 0 if wanted in (None, ALL) else wanted)
+        count = max(machine.devices, 0 if wanted in (None, devices.ALL) else wanted)
     if count > offer.devices:
         return f"needs {count} accelerator{'s' if count != 1 else ''}, and it has {offer.devices or 'none'}"
     return Claim(max(1.0, offer.cpus * count // offer.devices), count)
@@ -218,12 +236,24 @@ def _is_not(machine: Machine, node: Node) -> str | None:
 
 
 def is_called(wanted: str, names: Sequence[str]) -> bool:
-    """Whether these accelerators are of the kind that a config names, such as H100."""
-    plain = "".join(wanted.upper().split())
-    return any(
-        parts.same_part(wanted, Accelerator(name=name)) or plain in "".join(name.upper().replace("-", "").split())
-        for name in names
-    )
+    """Whether these accelerators are of the kind that a config names, such as H100.
+
+    >>> is_called("MI300X", ["AMD-Instinct-MI300X-OAM"]), is_called("RTX4090", ["NVIDIA GeForce RTX 4090"])
+    (True, True)
+    >>> is_called("L4", ["NVIDIA L40S"]), is_called("A10", ["NVIDIA A100-SXM4-40GB"]), is_called("H200", ["GH200"])
+    (False, False, False)
+    """
+    return any(_is_called(wanted, name) for name in names)
+
+
+def _is_called(wanted: str, name: str) -> bool:
+    sizes = {size for size in (parts.memory_gb(wanted), parts.memory_gb(name)) if size is not None}
+    if len(sizes) > 1:
+        return False
+    # Whole words alone: an L4 is no L40S. Blanks and dashes within them are written by some and left out by others.
+    words = r"[\s_-]*".join(map(re.escape, re.findall(r"[A-Z]+|\d+|[^A-Z\d\s_-]+", wanted.upper())))
+    has_words = re.search(rf"(?<![A-Z0-9]){words}(?![A-Z0-9])", name.upper()) is not None
+    return has_words or parts.same_part(wanted, Accelerator(name=name))
 
 
 def is_here(machine: Machine, environment: Environment) -> bool:
@@ -231,34 +261,6 @@ def is_here(machine: Machine, environment: Environment) -> bool:
     names = [one.name for one in environment.accelerators]
     offer = Offer("", environment.cpu_usable, len(names), kinds=tuple(names))
     return _is_not(machine, Node(0, offer, {"": environment})) is None
-
-
-def devices_of(choice: RunnerChoice) -> int | None:
-    """Accelerators that a deployment takes: 0 is the CPU, `ALL` every one, None what there is (one of them).
-
-    A runner may say it itself, by a class method `devices(options)`; else it follows from usual names of options.
-    """
-    kind = runners.find(choice.name)
-    own = getattr(kind, "devices", None)
-    if callable(own):
-        found: int | None = own(kind.Options.model_validate(choice.options))
-        return found
-    options = choice.options
-    if options.get("device") in ("cpu", "CPU") or options.get("gpu_layers") == 0:
-        return 0
-    if options.get("device_map") is not None:
-        return ALL
-    product = _count(options, "tensor_parallel") * _count(options, "pipeline_parallel")
-    return product if product > 1 else None
-
-
-def _count(options: Mapping[str, Any], name: str) -> int:
-    value = options.get(name)
-    return value if isinstance(value, int) and value > 0 else 1
-
-
-def _needs_devices(choice: RunnerChoice) -> bool:
-    return str(choice.options.get("device", "")).startswith(("cuda", "GPU"))
 
 
 def reasons(unit: Unit, nodes: Sequence[Node]) -> str:

@@ -70,7 +70,7 @@ def _table(
     batch_size: int | None,
     tolerance: float | None,
     pairs: Pairs,
-    telling: Mapping[str, str | None],
+    telling: table.Telling,
     explained: Mapping[int, Explanation],
 ) -> LevelTable:
     by_level, doubled = _by_level(rows)

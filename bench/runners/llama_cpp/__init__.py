@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.gguf_files import mixture, tools, types, ways
 from bench.runners import Encoded, OnStep
 from bench.runners.llama_cpp.options import Options
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.runners.llama_cpp import engine, files
 
 KV_TYPES = {"int8": "q8_0", "int4": "q4_0"}
-INSTALL = "pip install 'llm-cost-bench[llamacpp]'"
+INSTALL = extra("llamacpp")
 FIRST_TOKENS = 256
 """Of the context that is made while loading: it says which attention is used, and that keys and values can be kept."""
 
@@ -53,6 +53,34 @@ class LlamaCppRunner:
         return environment.memory_limit_bytes or environment.memory_total_bytes
 
     @classmethod
+    def lacking(cls, options: BaseModel, environment: Environment) -> tuple[str, str] | None:
+        """Reason and remedy where the build that is named is not there."""
+        from bench.runners.llama_cpp import library
+
+        assert isinstance(options, Options)
+        try:
+            if options.library is not None:
+                library.file_of(options.library)
+        except UnsupportedError as error:
+            return error.reason, error.remedy
+        return None
+
+    @classmethod
+    def devices(cls, options: BaseModel) -> int | None:
+        """None with the wheel, which computes on the CPU alone, whatever accelerators there are."""
+        assert isinstance(options, Options)
+        if options.library is None or options.gpu_layers == 0:
+            return 0
+        shares = len(options.tensor_split or ())
+        return shares if shares > 1 else None
+
+    @classmethod
+    def tokens_at_once(cls, options: BaseModel) -> int | None:
+        """Those of a `ubatch`, whatever was submitted."""
+        assert isinstance(options, Options)
+        return options.ubatch
+
+    @classmethod
     def needs(cls, options: BaseModel) -> Mapping[str, str]:
         """The wheel, unless the options name a build of one's own."""
         assert isinstance(options, Options)
@@ -70,6 +98,8 @@ class LlamaCppRunner:
             made_here = (*types.PLAIN, *ways.NUMPY_PACKS, *mixture.MADE_HERE)
             why = f"a file of that type works; to have one made, {ways.WITH_TOOLS}"
             found |= {name: why for name in types.FILE_TYPES if name not in made_here}
+        why = "a file of that type works; none is made, because that needs an importance matrix"
+        found |= dict.fromkeys(types.NEEDS_IMPORTANCE, why)
         if "xllamacpp" not in environment.packages:
             why = f"needs xllamacpp: {INSTALL}; or your own build, by the option library"
             found |= dict.fromkeys((*types.FILE_TYPES, *types.AS_STORED), why)

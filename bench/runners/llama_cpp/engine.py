@@ -120,6 +120,12 @@ class Context:
     def __init__(self, model: Model, rows: int, length: int, kv_type: str, threads: int, on_tensor: Any = None) -> None:
         options = model.options
         call = model.library.call
+        if rows > options.batch:
+            # llama.cpp itself ends the process at the first step.
+            raise UnsupportedError(
+                f"a step of {rows} rows has more tokens than are submitted at once (batch: {options.batch})",
+                f"batch: {rows} or more in the runner's options",
+            )
         self.rows = rows
         self.length = -(-length // PADDING) * PADDING
         self.log_text = ""

@@ -81,7 +81,9 @@ def kv_bytes_per_token(header: Header, kv_type: str) -> int | None:
     layers · key-value heads · (key length + value length) · bits / 8
     """
     layers, heads = header.layers, header.number("attention.head_count")
-    kept, width = header.number("attention.head_count_kv") or heads, header.number("embedding_length")
+    kept, width = header.number("attention.head_count_kv"), header.number("embedding_length")
+    if header.own("attention.head_count_kv") is None:
+        kept = heads
     if layers is None or not heads or kept is None or width is None:
         return None
     if any(header.own(key) is not None for key in ("attention.key_length_mla", "ssm.state_size", "wkv.head_size")):

@@ -1,6 +1,5 @@
 """The GGUF file of a model at a precision: the model's own, or one that is made from it once and kept."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +32,8 @@ class Wanted:
         """Revision or checksum of what the file was made of: the same at every precision."""
         match catalogue.kind(self.model):
             case "builtin":
-                return _builtin_id(self.model.source.removeprefix("builtin:"))
+                assert self.source is not None
+                return builtin.gguf_id(self.source)
             case "hub":
                 commit = hub.commit(self.model)
                 return None if commit is None else f"commit:{commit}"
@@ -41,8 +41,10 @@ class Wanted:
                 return None
             case _:
                 assert self.source is not None
-                own = sorted(self.source.glob("*.safetensors")) if self.source.is_dir() else [self.source]
-                return checksum(own)
+                is_folder = self.source.is_dir()
+                return checksum(
+                    sorted(self.source.glob("*.safetensors")) if is_folder else header.read(self.source).files
+                )
 
 
 def find(model: Model, precision: Precision) -> Wanted:
@@ -91,15 +93,6 @@ def _source(model: Model) -> Path | None:
             return None
         case _:
             raise UnsupportedError("no model is named", "add models: to the config, such as builtin:smollm2-135m")
-
-
-def _builtin_id(name: str) -> str | None:
-    """The checksum that was verified when a built-in model's GGUF file was fetched."""
-    try:
-        note = json.loads((builtin.folder(name) / builtin.NOTE).read_text(encoding="utf-8"))
-        return f"sha256:{note['gguf_sha256'][:16]}"
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _unsupported(error: InputError) -> UnsupportedError:

@@ -15,13 +15,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.models.checksum import checksum
 from bench.runners.llama_cpp.log import Log, OnLog
 from bench.runners.llama_cpp.structs import KNOWN, LAYOUTS, Batch, ModelParams, PoolParams, context_layout
 
 WHEEL = "xllamacpp"
-INSTALL = "pip install 'llm-cost-bench[llamacpp]', or name your own build with the option library"
+INSTALL = f"{extra('llamacpp')}, or name your own build with the option library"
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 WHERE = (".", "lib", "bin", "build/bin", "build/lib", "lib64")
 """Folders of a build, or of an installation, that hold its libraries."""
@@ -178,7 +178,7 @@ class Library:
 def find(named: str | None) -> Library:
     """The library to use: the one that is named, a file or a folder, else the wheel's. Raises UnsupportedError."""
     if named is not None:
-        return _own(_named(Path(named).expanduser()).resolve())
+        return _own(file_of(named).resolve())
     found = find_spec(WHEEL)
     if found is None or not found.submodule_search_locations:
         raise UnsupportedError("llama.cpp is not installed", INSTALL)
@@ -212,7 +212,9 @@ def wheel_version() -> str | None:
         return None
 
 
-def _named(path: Path) -> Path:
+def file_of(named: str) -> Path:
+    """The file of a build of one's own, by its path or its folder's. Raises UnsupportedError where there is none."""
+    path = Path(named).expanduser()
     if path.is_file():
         return path
     names = [f"libllama{SUFFIX}", f"llama{SUFFIX}"]

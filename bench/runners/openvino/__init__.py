@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
-from bench.errors import UnsupportedError
+from bench.errors import UnsupportedError, extra
 from bench.runners import OnStep
 from bench.runners.openvino.options import Options
 from bench.schema import PRECISIONS, Environment, Model, ModelFacts, Precision
@@ -25,9 +25,11 @@ NO_LIMIT = 1 << 24
 ENGINES_TOKENS = 256
 """OpenVINO's own limit of a step with continuous scheduling."""
 
+OF_CPU = ("CPU", "AUTO:CPU", "MULTI:CPU", "HETERO:CPU")
+
 Chosen = Options
 
-INSTALL = "pip install 'llm-cost-bench[openvino]'"
+INSTALL = extra("openvino")
 
 
 class OpenVinoRunner:
@@ -52,9 +54,15 @@ class OpenVinoRunner:
     def room_bytes(cls, options: BaseModel, environment: Environment) -> int | None:
         """The machine's memory for a CPU; for other devices OpenVINO alone knows."""
         assert isinstance(options, Options)
-        if options.device not in ("CPU", "AUTO:CPU", "MULTI:CPU", "HETERO:CPU"):
+        if options.device not in OF_CPU:
             return None
         return environment.memory_limit_bytes or environment.memory_total_bytes
+
+    @classmethod
+    def devices(cls, options: BaseModel) -> int | None:
+        """None of the accelerators unless a device is named: its own default is the CPU."""
+        assert isinstance(options, Options)
+        return 0 if options.device in OF_CPU else None
 
     @classmethod
     def needs(cls, options: BaseModel) -> Mapping[str, str]:

@@ -26,6 +26,9 @@ INSTALL = (
 )
 
 
+LEAST_STEP_TOKENS = 2048
+"""vLLM's least `max_num_batched_tokens` of itself; larger devices get more."""
+
 OLDEST = ">=0.19"
 """Older ones take other arguments. 0.32 is the one that was run."""
 
@@ -86,6 +89,12 @@ class VllmRunner:
             return None  # which ones it takes is not known before it starts
         share = 1.0 if options.kv_cache_gib else options.gpu_memory_utilization or DEFAULT_UTILISATION
         return int(options.devices * (sizes[0] or 0) * share)
+
+    @classmethod
+    def tokens_at_once(cls, options: BaseModel) -> int | None:
+        """Those of a step: longer prompts are divided among steps, unless that was switched off."""
+        assert isinstance(options, Options)
+        return None if options.chunked_prefill is False else options.max_num_batched_tokens or LEAST_STEP_TOKENS
 
     @classmethod
     def precisions(cls, environment: Environment) -> dict[str, str | None]:
