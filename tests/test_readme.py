@@ -74,6 +74,9 @@ def test_a_command_of_the_readme(line: str, place: Path) -> None:
         _check_quantisation(done.stdout, done.stderr, place)
     elif words[-1].endswith("cpu-engines.yaml"):
         _check_engines(done.stdout, place)
+    elif "results/local/cpu-engines" in words and "md" in words:
+        for engine in ENGINES:
+            assert f"| {engine} " in done.stdout
     elif words[-1] == "cpu-engines.html":
         page = (place / "cpu-engines.html").read_text()
         for engine in ENGINES:
