@@ -3,12 +3,16 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+from bench.execute.interrupts import interrupts
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -57,6 +61,7 @@ def _in_this_process(words: list[str]) -> subprocess.CompletedProcess[str]:
     out, errors = io.StringIO(), io.StringIO()
     code: Any = 0
     with (
+        _signals_as_they_are(),
         mock.patch.object(sys, "argv", ["bench", *words]),
         mock.patch.dict(os.environ, {"COLUMNS": "160"}),
         redirect_stdout(out),
@@ -67,6 +72,18 @@ def _in_this_process(words: list[str]) -> subprocess.CompletedProcess[str]:
         except SystemExit as ending:
             code = ending.code or 0
     return subprocess.CompletedProcess(words, code, out.getvalue(), errors.getvalue())
+
+
+@contextmanager
+def _signals_as_they_are() -> Iterator[None]:
+    """A command that ends its process need not put them back."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        interrupts.forget()
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def command(*arguments: str | Path) -> list[str]:

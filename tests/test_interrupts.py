@@ -13,8 +13,9 @@ from tests.commands import ROOT
 
 @pytest.fixture
 def taken() -> Iterator[Interrupts]:
-    """With SIGTERM taken in, as `bench run` does."""
+    """With SIGTERM taken in, as `bench run` does, and Ctrl-C as in a terminal, whatever the tests were started from."""
     usual = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     found = Interrupts()
     found.take_in(signal.SIGTERM)
     yield found
