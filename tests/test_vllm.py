@@ -596,7 +596,6 @@ def test_what_does_not_work_is_a_typed_row(python: str, tmp_path: Path) -> None:
     for number, (runner, status, reason) in enumerate(
         [
             (f"{{{small}, max_num_seqs: 1}}", "unsupported", "needs them all at once"),
-            (f"{{{small}, tensor_parallel: 64}}", "unsupported", "takes 64 devices"),
             (f"{{name: vllm, python: {python}, kv_cache_gib: 100000}}", "oom", "less than requested memory for kv"),
         ]
     ):
@@ -605,3 +604,17 @@ def test_what_does_not_work_is_a_typed_row(python: str, tmp_path: Path) -> None:
         record = run(folder, runner)
         assert record["status"] == status, record
         assert reason in record["error"]["reason"]
+
+
+@pytest.mark.slow
+def test_more_devices_than_there_are_is_one_line_before_the_run(python: str, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        f"models: shape:pythia-70m\nprecisions: bf16\nrunners: {{name: vllm, python: {python}, tensor_parallel: 64}}\n"
+        "workloads: {batch_size: 2, input_tokens: 16, output_tokens: 12}\n"
+    )
+    done = bench("run", config, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "takes 64 devices" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
