@@ -189,7 +189,12 @@ def test_an_extra_that_brings_an_engine_is_named(monkeypatch: pytest.MonkeyPatch
     assert apart is not None
     assert (apart.remedy or "").startswith("pip install 'vllm>=0.19' in an environment of its own, and name that one's")
     offered = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert all(any(one.startswith(name) for one in offered[own]) for name, own in interpreters.EXTRAS.items())
+    brought = {}
+    for kind in map(runners.find, runners.shipped()):
+        if issubclass(kind, runners.IsOptional) and issubclass(kind, runners.Needs) and kind.extra() is not None:
+            brought[str(kind.extra())] = set(kind.needs(kind.Options()))
+    assert set(brought) == {"llamacpp", "openvino", "ort"}
+    assert all(any(one.startswith(tuple(needs)) for one in offered[own]) for own, needs in brought.items())
 
 
 @pytest.fixture

@@ -146,13 +146,8 @@ def test_an_engine_is_named_in_its_own_folder_alone() -> None:
             *("bench/servers/commands.py", "bench/servers/gguf.py", "bench/endpoint/listing.py"),
             "bench/imports/llama_settings.py",
         },
-        # Extras and distributions of the same names.
-        "openvino": {"bench/imports/optimum_benchmark.py", "bench/execute/interpreters.py"},
-        "ort": {"bench/execute/interpreters.py"},
-        "vllm": {
-            *("bench/endpoint/listing.py", "bench/imports/__init__.py", "bench/publish/identity.py"),
-            "bench/execute/interpreters.py",
-        },
+        "openvino": {"bench/imports/optimum_benchmark.py"},
+        "vllm": {"bench/endpoint/listing.py", "bench/imports/__init__.py", "bench/publish/identity.py"},
     }
     names, found = runners.shipped(), defaultdict(set)
     for path in sorted((ROOT / "bench").rglob("*.py")):

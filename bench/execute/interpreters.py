@@ -29,12 +29,6 @@ NEEDED: Mapping[str, str] = {"psutil": ">=7", "pydantic": ">=2.12"}
 NEEDED_FOR_GPUS: Mapping[str, str] = {"nvidia-ml-py": ">=13"}
 """Clocks, heat, memory and neighbours of NVIDIA devices, where there are some: without them no row could be trusted."""
 
-EXTRAS: Mapping[str, str] = {"xllamacpp": "llamacpp", "openvino-genai": "openvino", "onnxruntime-genai": "ort"}
-"""Distribution → our extra that brings it."""
-
-APART = frozenset({"vllm"})
-"""Distributions that pin torch and much else: they want an environment of their own."""
-
 ASK_S = 60.0
 """For a Python to start and look into its environment: on a busy machine with a disk in the network, many seconds."""
 
@@ -196,12 +190,8 @@ def _lacking_engine(choice: RunnerChoice, found: Found) -> Failure | None:
     wanted = {name: f"{name}{versions}" for name, versions in needs.items()}
     if absent:
         remedy = _install(choice.python, found, [wanted[name] for name in absent])
-        if choice.python is None and APART.intersection(absent):
-            remedy += " in an environment of its own, and name that one's Python (python: beside the runner's name)"
-        elif choice.python is None:
-            extras = ",".join(EXTRAS[name] for name in absent if name in EXTRAS)
-            remedy += f" (with scripts/bench: BENCH_EXTRAS={extras})" if extras else ""
-            remedy += "; or name the Python where it is installed (python: beside the runner's name)"
+        if choice.python is None:
+            remedy += _ours(choice)
         return Failure(reason=f"{' and '.join(absent)} {_is(absent)} not installed {where}", remedy=remedy)
     for name, versions in needs.items():
         own = found.packages.get(name)
@@ -209,6 +199,16 @@ def _lacking_engine(choice: RunnerChoice, found: Found) -> Failure | None:
             reason = f"{name} {own} {where} is known not to work (needs {versions})"
             return Failure(reason=reason, remedy=_install(choice.python, found, ["-U", wanted[name]]))
     return None
+
+
+def _ours(choice: RunnerChoice) -> str:
+    """How else an engine is had that is not installed beside this package."""
+    kind = runners.find(choice.name)
+    extra = kind.extra() if issubclass(kind, runners.IsOptional) else ""
+    if extra is None:  # it pins torch and much else
+        return " in an environment of its own, and name that one's Python (python: beside the runner's name)"
+    with_script = f" (with scripts/bench: BENCH_EXTRAS={extra})" if extra else ""
+    return f"{with_script}; or name the Python where it is installed (python: beside the runner's name)"
 
 
 def _absent(needs: Mapping[str, str], found: Found) -> Iterator[str]:

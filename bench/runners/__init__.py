@@ -87,6 +87,16 @@ class Needs(Protocol):
 
 
 @runtime_checkable
+class IsOptional(Protocol):
+    """A runner of this package whose engine does not come with it."""
+
+    @classmethod
+    def extra(cls) -> str | None:
+        """The extra that brings the engine; None where it wants an environment of its own."""
+        ...
+
+
+@runtime_checkable
 class Prepares(Protocol):
     """A runner that makes something once and keeps it, such as a converted checkpoint."""
 

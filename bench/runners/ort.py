@@ -88,6 +88,10 @@ class OrtRunner:
         return 0 if options.provider in (None, "cpu") else None
 
     @classmethod
+    def extra(cls) -> str | None:
+        return "ort"
+
+    @classmethod
     def needs(cls, options: BaseModel) -> Mapping[str, str]:
         return {"onnxruntime-genai": ">=0.18", "numpy": ""}
 

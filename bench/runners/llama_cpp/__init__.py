@@ -81,6 +81,10 @@ class LlamaCppRunner:
         return options.ubatch
 
     @classmethod
+    def extra(cls) -> str | None:
+        return "llamacpp"
+
+    @classmethod
     def needs(cls, options: BaseModel) -> Mapping[str, str]:
         """The wheel, unless the options name a build of one's own."""
         assert isinstance(options, Options)

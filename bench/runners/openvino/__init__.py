@@ -65,6 +65,10 @@ class OpenVinoRunner:
         return 0 if options.device in OF_CPU else None
 
     @classmethod
+    def extra(cls) -> str | None:
+        return "openvino"
+
+    @classmethod
     def needs(cls, options: BaseModel) -> Mapping[str, str]:
         return {"openvino-genai": ">=2026.4", "numpy": ""}
 

@@ -65,6 +65,10 @@ class VllmRunner:
             self.device_peaks = self._device_peaks
 
     @classmethod
+    def extra(cls) -> str | None:
+        return None
+
+    @classmethod
     def needs(cls, options: BaseModel) -> Mapping[str, str]:
         return {"vllm": OLDEST}
 
